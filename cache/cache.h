@@ -1,0 +1,70 @@
+/* cache/cache.h - the front door of the cache: open, tick, purge, figures, close.
+ *
+ * An exchange only reads from the cache (lookup.h, memory/reader.h), a fetch only writes into
+ * it (intake.h); they meet in memory/fill.h. A failing or absent disk is never an error to a
+ * client: objects are then kept in RAM or let go.
+ *
+ * Thread: open, close, tick, purge and info by control; everything else by any worker.
+ */
+#pragma once
+
+#include "base/letter.h"
+#include "base/purge.h"
+#include "conf/conf.h"
+
+struct cache;
+struct cache_conf {
+    const struct conf_cache *cache; /* borrowed until open returns */
+    const char *path;               /* folder of the disk tier; "" = RAM only */
+    uint64_t purge_boot_no;         /* the purge log's stored boot number; the larger counts */
+    struct span purge_log_id;       /* 16 bytes; another id than the stored one, or none stored:
+                                     * everything in the store must be revalidated */
+    struct letter_mailbox *control; /* completions that control must see */
+    unsigned reader_threads;        /* 0: default */
+};
+
+/* ERR_REFUSED: the folder belongs to a running process (logged clearly). A store that cannot
+ * be used otherwise is logged and the cache runs from RAM. */
+NODISCARD enum err cache_open(const struct cache_conf *conf, struct cache **out);
+/* Waits for what is queued, syncs, writes the index snapshot. NULL ok. */
+void cache_close(struct cache *c);
+
+/* Numbers (design: purge.md). boot_no was synced before open returned. */
+uint64_t cache_boot_no(const struct cache *c);
+uint64_t cache_apply_no_next(struct cache *c); /* control only: the next apply_no to give */
+
+/* Makes what the purge names unusable, at once, for every worker: slot first, then the clock.
+ * `apply_no` comes from cache_apply_no_next, or from the log at start (before the first
+ * lookup). `selector` is raw; it is normalised here by the sites of `conf`. ERR_SYNTAX: not
+ * applicable under this configuration (told to the caller, harmless). */
+NODISCARD enum err cache_purge(struct cache *c, const struct purge *p, uint64_t apply_no,
+                               const struct conf *conf);
+/* How many known objects a purge would name (dry_run); may take long: background thread. */
+uint64_t cache_purge_count(struct cache *c, const struct purge *p, const struct conf *conf);
+
+/* Housekeeping: sweep, expiry wheel, reader check. About every 100 ms. */
+void cache_tick(struct cache *c, int64_t now_ms, int64_t now_s);
+
+struct cache_figures {
+    uint64_t objects, objects_in_memory, memory_bytes, memory_max_bytes;
+    uint64_t disk_pages_used, disk_pages_last, disk_pages_max, disk_page_bytes;
+    uint64_t queue_bytes, fills, purge_names, apply_no;
+    uint64_t oldest_reader_ms, last_batch_ms;
+    bool disk_on, scanning;
+};
+void cache_figures(struct cache *c, struct cache_figures *out);
+
+/* What is stored for one URL (GET /v1/cache): each variant told to the function. */
+struct cache_variant_info {
+    struct span key, vary; /* key text; the variant's secondary key, empty: none */
+    unsigned status;
+    int64_t age_s, fresh_left_s, body_bytes;
+    uint64_t fill_no;
+    struct span etag;
+    unsigned tag_count;
+    const char *tier;  /* "memory", "disk", "filling" */
+    const char *state; /* "fresh", "stale", "purged" */
+    uint64_t hits;
+};
+void cache_info(struct cache *c, struct span url, const struct conf *conf, int64_t now_s,
+                void (*tell)(void *user, const struct cache_variant_info *v), void *user);
