@@ -1,0 +1,48 @@
+/* node/io/loop_ev.h - one thread's loop: clock, mailbox, timers.
+ *
+ * Each worker and control own one. The clock is read once per loop turn. Letters posted to the
+ * mailbox are opened in the loop, also those posted by the loop itself (next turn at latest).
+ *
+ * Units: now_ms monotonic, now_s wall seconds. Thread: its own, but letter_post from any and
+ * io_loop_stop from any.
+ */
+#pragma once
+
+#include "base/letter.h"
+
+struct ev_loop;
+struct ev_timer;
+struct io_tls_scratch;
+
+struct io_loop {
+    struct ev_loop *ev;
+    struct letter_mailbox mailbox;
+    int64_t now_ms, now_s;
+    char date[32];  /* HTTP date of now_s, 29 characters */
+    /* Scratch of one callback, shared by all streams of this loop (io/stream_ev.c). */
+    char *input;       /* IO_INPUT_BYTES: what one recv brought */
+    char *plain;       /* IO_INPUT_BYTES: what TLS made of it; also offered to cores to gather
+                        * output frames in */
+    char *output;      /* IO_OUTPUT_BYTES: records to send */
+    void *detail;      /* implementation's own */
+};
+#define IO_INPUT_BYTES 65536
+#define IO_SLAB_BYTES (48 * 1024)                 /* plain bytes per turn and connection */
+#define IO_OUTPUT_BYTES (IO_SLAB_BYTES + 4 * 16640)
+
+struct io_loop *io_loop_create(void); /* owned */
+void io_loop_destroy(struct io_loop *l); /* NULL ok */
+void io_loop_run(struct io_loop *l);     /* until io_loop_stop */
+void io_loop_stop(struct io_loop *l);    /* any thread */
+
+/* A timer of coarse use (timeouts): cheap to move, may fire up to 100 ms late, never early. */
+struct io_timer {
+    void *slot[12]; /* an ev_timer; opaque here */
+    struct io_loop *loop;
+    void (*fired)(struct io_timer *t);
+    int64_t due_ms; /* 0: off */
+    bool armed;
+};
+void io_timer_init(struct io_timer *t, struct io_loop *l, void (*fired)(struct io_timer *t));
+void io_timer_set(struct io_timer *t, int64_t due_ms); /* 0 = off */
+void io_timer_stop(struct io_timer *t);                /* before the struct goes away */
