@@ -1,0 +1,43 @@
+/* cache/policy/answer.h - a stored response as the answer to this request.
+ *
+ * RFC 9110 13 (conditions, in the order of 13.2.2), 14.2 (Range), 13.1.5 (If-Range, strong
+ * only). For GET and HEAD. Conditions count for a stored 2xx only, ranges for a stored 200
+ * only and only with GET. With no Last-Modified, If-Modified-Since is compared with Date.
+ *
+ * Thread: any. Owns: nothing; fields go into the arena.
+ */
+#pragma once
+
+#include "base/http/message.h"
+#include "cache/policy/range.h"
+
+enum policy_answer_kind {
+    POLICY_ANSWER_WHOLE,               /* the stored status and body */
+    POLICY_ANSWER_RANGE,               /* 206 of ranges.at[0] */
+    POLICY_ANSWER_RANGES,              /* 206 multipart/byteranges of `ranges` */
+    POLICY_ANSWER_NOT_MODIFIED,        /* 304 */
+    POLICY_ANSWER_PRECONDITION_FAILED, /* 412 */
+    POLICY_ANSWER_UNSATISFIABLE,       /* 416 */
+};
+
+struct policy_answer {
+    enum policy_answer_kind kind;
+    struct policy_ranges ranges;
+};
+
+struct policy_stored {
+    unsigned status;
+    const struct http_fields *fields;
+    int64_t body_bytes; /* HTTP_LENGTH_UNKNOWN while one of unknown length arrives: no ranges */
+};
+
+void policy_answer_plan(const struct http_request *r, const struct policy_stored *s,
+                        struct policy_answer *out);
+/* The stored fields that go into a 304: Cache-Control, Content-Location, Date, ETag, Expires,
+ * Vary; Last-Modified when there is no ETag. Appended. False: arena full. */
+bool policy_answer_fields_304(const struct http_fields *stored, struct arena *a,
+                              struct http_fields *out);
+
+/* RFC 9110 8.8.3.2. Both are whole entity tags, quotes included. */
+bool policy_answer_etag_weak_equal(struct span a, struct span b);
+bool policy_answer_etag_strong_equal(struct span a, struct span b);
