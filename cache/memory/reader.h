@@ -53,7 +53,8 @@ enum memory_head memory_reader_head(struct memory_reader *r);
 /* The next interim response that arrived before the head; NULL: none (now). Borrowed until the
  * reader closes. */
 const struct http_response *memory_reader_interim(struct memory_reader *r);
-/* Only [from, to) of the body; to = UINT64_MAX: to its end. Before the first peek. */
+/* Only [from, to) of the body; to = UINT64_MAX: to its end. Before the first peek, or after
+ * ERR_CLOSED for a further range that lies behind (multipart). */
 void memory_reader_range(struct memory_reader *r, uint64_t from, uint64_t to);
 /* Bytes at the reader's place, borrowed until consume, close or the next peek.
  * ERR_OK: *out is not empty. ERR_AGAIN: will be woken. ERR_CLOSED: all was given.

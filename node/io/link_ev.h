@@ -31,6 +31,7 @@ struct io_link_target {
     uint16_t port;
     struct io_tls_context *tls; /* NULL: clear text; counted by the link */
     struct span server_name;    /* SNI and verification; empty = host */
+    bool fresh; /* no kept connection: the request may not be sent twice */
     uint32_t connect_ms, first_byte_ms, idle_ms, keepalive_ms;
 };
 
