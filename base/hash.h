@@ -12,7 +12,7 @@ struct hash_key {
     uint64_t k0, k1;
 };
 struct hash128 {
-    uint64_t hi, lo;
+    uint64_t hi, lo; /* lo: the first 8 octets, little endian */
 };
 
 uint64_t hash_sip64(const struct hash_key *key, struct span bytes);        /* SipHash-2-4 */

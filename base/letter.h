@@ -29,21 +29,23 @@ struct letter_mailbox {
 
 void letter_mailbox_init(struct letter_mailbox *m, void (*wake)(void *loop), void *loop);
 void letter_post(struct letter_mailbox *m, struct letter *l, void (*open)(struct letter *l));
-unsigned letter_open_all(struct letter_mailbox *m); /* in posting order; how many were opened */
+/* In posting order; how many were opened. What is posted meanwhile wakes the loop again. */
+unsigned letter_open_all(struct letter_mailbox *m);
 
 struct letter_crew;
 struct letter_crew_conf {
     const char *name; /* thread name, at most 12 characters */
     unsigned threads; /* 0: letters run in letter_crew_run_all */
     bool idle;        /* SCHED_IDLE */
-    void (*thread_begin)(void *context); /* may be NULL */
+    /* May be NULL. A crew of 0 threads calls them in create and destroy. */
+    void (*thread_begin)(void *context);
     void (*thread_end)(void *context);
     void *context;
 };
 struct letter_crew *letter_crew_create(const struct letter_crew_conf *conf); /* owned */
 void letter_crew_post(struct letter_crew *c, struct letter *l, void (*open)(struct letter *l));
-/* Takes up to `max` letters at once in posting order; for a crew whose single thread works in
- * batches: call it from within a letter. */
+/* Takes up to `max` letters at once in posting order, unopened; for a crew whose single thread
+ * works in batches: call it from within a letter. */
 unsigned letter_crew_take(struct letter_crew *c, struct letter **out, unsigned max);
-unsigned letter_crew_run_all(struct letter_crew *c);
+unsigned letter_crew_run_all(struct letter_crew *c); /* only for 0 threads */
 void letter_crew_destroy(struct letter_crew *c); /* runs what is queued, then joins; NULL ok */

@@ -2,13 +2,14 @@
  *
  * The word that admin, cluster and cache share. Selectors are raw, as the caller gave them;
  * cache normalises URLs by this node's configuration (design: keys differ during a rollout).
- * Thread: any. Limits: a selector is at most PURGE_SELECTOR_MAX bytes.
+ * Thread: any. Limits: a selector is at most PURGE_SELECTOR_MAX bytes, a site 255.
  */
 #pragma once
 
 #include "base/span.h"
 
 #define PURGE_SELECTOR_MAX 8192
+#define PURGE_SITE_MAX 255
 
 enum purge_kind {
     PURGE_URL = 1, /* http://host/path?query; purges http and https */

@@ -51,6 +51,7 @@ bool span_to_u64(struct span s, uint64_t *out_value); /* digits only, all of s, 
 bool span_to_i64(struct span s, int64_t *out_value);  /* optional '-' */
 bool span_hex_to_u64(struct span s, uint64_t *out_value);
 bool span_glob(struct span s, struct span pattern); /* '*' = any bytes, also none; no case */
-/* Copies into `out` with a NUL end. ERR_LIMIT when len + 1 > room. For libc's edge only. */
+/* Copies into `out` with a NUL end. ERR_LIMIT when len + 1 > room; ERR_SYNTAX when s holds a
+ * NUL, which would cut it. For libc's edge only. */
 NODISCARD enum err span_copy(struct span s, char *out, size_t room);
-char *span_dup(struct span s); /* owned C string */
+char *span_dup(struct span s); /* owned C string; aborts when memory is out */
