@@ -1,8 +1,8 @@
 /* cache/policy/range.h - byte ranges: parsing, coalescing, multipart/byteranges.
  *
- * RFC 9110 14. A Range field that is malformed, of another unit, over the cap, or that asks
- * for no less than everything is ignored (14.2 allows it): a range bomb costs one plain
- * answer. Overlapping and touching ranges are merged.
+ * RFC 9110 14. A Range field that is malformed, of another unit or over the cap is ignored
+ * (14.2 allows it): a range bomb costs one plain answer. Ranges that overlap or touch are
+ * merged, so an answer never carries a byte twice.
  *
  * Units: offsets in bytes, [from, to). Thread: any.
  * Owns: nothing; part heads go into the arena.

@@ -17,8 +17,9 @@
 
 #define POLICY_VARY_NAMES 16
 
-/* ERR_OK: *out_names is empty without Vary. ERR_REFUSED: "*", more names than the cap, or a
- * member that is no field name: never reused. ERR_LIMIT: arena full. */
+/* Is there "*", more names than the cap, or a member that is no field name? Never reused. */
+bool policy_vary_refuses(const struct http_fields *response);
+/* *out_names is empty without Vary. ERR_REFUSED: policy_vary_refuses. ERR_LIMIT: arena full. */
 NODISCARD enum err policy_vary_names(const struct http_fields *response, struct arena *a,
                                      struct span *out_names);
 /* `names` comes from policy_vary_names; empty gives an empty key. ERR_LIMIT: arena full. */

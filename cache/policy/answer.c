@@ -1,0 +1,221 @@
+#include "cache/policy/answer.h"
+
+#include "base/http/date.h"
+
+/* Stands for the clock where only two-digit years would need one; the stored Date is near. */
+#define NOW_UNKNOWN_S INT64_C(1767225600) /* 2026 */
+
+/* What the request says that decides here; NULL: absent. */
+struct asked {
+    const struct http_field *if_match, *if_none_match, *if_modified, *if_unmodified, *if_range,
+        *range;
+    uint32_t modified_lines, unmodified_lines, if_range_lines, range_lines;
+};
+
+static void note(const struct http_field *field, const struct http_field **first,
+                 uint32_t *lines)
+{
+    if (!*first)
+        *first = field;
+    if (lines)
+        ++*lines;
+}
+
+static void collect(const struct http_fields *f, struct asked *out)
+{
+    for (uint32_t i = 0; i < f->count; i++) {
+        const struct http_field *field = &f->at[i];
+        if (field->id == HTTP_NAME_IF_MATCH)
+            note(field, &out->if_match, NULL);
+        else if (field->id == HTTP_NAME_IF_NONE_MATCH)
+            note(field, &out->if_none_match, NULL);
+        else if (field->id == HTTP_NAME_IF_MODIFIED_SINCE)
+            note(field, &out->if_modified, &out->modified_lines);
+        else if (field->id == HTTP_NAME_IF_UNMODIFIED_SINCE)
+            note(field, &out->if_unmodified, &out->unmodified_lines);
+        else if (field->id == HTTP_NAME_IF_RANGE)
+            note(field, &out->if_range, &out->if_range_lines);
+        else if (field->id == HTTP_NAME_RANGE)
+            note(field, &out->range, &out->range_lines);
+    }
+}
+
+static bool is_weak(struct span etag)
+{
+    return span_starts(etag, SPAN("W/"));
+}
+
+bool policy_answer_etag_weak_equal(struct span a, struct span b)
+{
+    a = is_weak(a) ? span_from(a, 2) : a;
+    b = is_weak(b) ? span_from(b, 2) : b;
+    return a.len && span_equal(a, b);
+}
+
+bool policy_answer_etag_strong_equal(struct span a, struct span b)
+{
+    return a.len && !is_weak(a) && span_equal(a, b);
+}
+
+/* Cuts the next tag off a list. Not base's list walk: in an entity tag a backslash escapes
+ * nothing (8.8.3). */
+static bool next_etag(struct span *rest, struct span *out)
+{
+    while (rest->len && (rest->ptr[0] == ',' || rest->ptr[0] == ' ' || rest->ptr[0] == '\t'))
+        *rest = span_from(*rest, 1);
+    if (!rest->len)
+        return false;
+    size_t at = is_weak(*rest) ? 2 : 0, end;
+    if (at < rest->len && rest->ptr[at] == '"' && span_find(span_from(*rest, at + 1), '"', &end))
+        at += end + 2;
+    else if (!span_find(*rest, ',', &at))
+        at = rest->len;
+    *out = span_trim(span_until(*rest, at));
+    *rest = span_from(*rest, at);
+    return true;
+}
+
+static bool any_etag(const struct http_fields *f, enum http_name id, struct span stored,
+                     bool (*equal)(struct span a, struct span b))
+{
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (f->at[i].id != id)
+            continue;
+        struct span rest = f->at[i].value, etag;
+        if (span_equal(rest, SPAN("*")))
+            return true;
+        while (next_etag(&rest, &etag))
+            if (equal(stored, etag))
+                return true;
+    }
+    return false;
+}
+
+static struct span value_of(const struct http_fields *f, enum http_name id)
+{
+    const struct http_field *field = http_fields_find(f, id);
+    return field ? field->value : (struct span){0};
+}
+
+static bool date_of(const struct http_fields *f, enum http_name id, int64_t *out_s)
+{
+    struct span text = value_of(f, id);
+    return text.len && http_date_parse(text, NOW_UNKNOWN_S, out_s) == ERR_OK;
+}
+
+static bool asked_date(const struct http_field *field, uint32_t lines,
+                       const struct policy_stored *s, int64_t *out_s)
+{
+    int64_t now_s = NOW_UNKNOWN_S;
+    (void)date_of(s->fields, HTTP_NAME_DATE, &now_s);
+    return field && lines == 1 && http_date_parse(field->value, now_s, out_s) == ERR_OK;
+}
+
+/* 412? RFC 9110 13.1.1 lets a cache leave If-Match to the origin: so it is where there is no
+ * strong tag to compare with. */
+static bool precondition_fails(const struct http_request *r, const struct asked *asked,
+                               const struct policy_stored *s)
+{
+    struct span etag = value_of(s->fields, HTTP_NAME_ETAG);
+    int64_t asked_s, modified_s;
+    if (asked->if_match)
+        return etag.len && !is_weak(etag) &&
+               !any_etag(&r->fields, HTTP_NAME_IF_MATCH, etag, policy_answer_etag_strong_equal);
+    return asked_date(asked->if_unmodified, asked->unmodified_lines, s, &asked_s) &&
+           date_of(s->fields, HTTP_NAME_LAST_MODIFIED, &modified_s) && modified_s > asked_s;
+}
+
+static bool is_not_modified(const struct http_request *r, const struct asked *asked,
+                            const struct policy_stored *s)
+{
+    int64_t asked_s, modified_s;
+    if (asked->if_none_match)
+        return any_etag(&r->fields, HTTP_NAME_IF_NONE_MATCH,
+                        value_of(s->fields, HTTP_NAME_ETAG), policy_answer_etag_weak_equal);
+    if (!asked_date(asked->if_modified, asked->modified_lines, s, &asked_s))
+        return false;
+    /* RFC 9111 4.3.2: without Last-Modified, Date stands in. */
+    if (!date_of(s->fields, HTTP_NAME_LAST_MODIFIED, &modified_s) &&
+        !date_of(s->fields, HTTP_NAME_DATE, &modified_s))
+        return false;
+    return modified_s <= asked_s;
+}
+
+/* 13.1.5: does the client's part belong to these bytes? */
+static bool if_range_holds(const struct asked *asked, const struct policy_stored *s)
+{
+    int64_t asked_s, modified_s, date_s;
+    if (!asked->if_range)
+        return true;
+    if (asked->if_range_lines != 1)
+        return false;
+    struct span value = asked->if_range->value;
+    if (span_starts(value, SPAN("\"")) || is_weak(value))
+        return policy_answer_etag_strong_equal(value, value_of(s->fields, HTTP_NAME_ETAG));
+    /* A date is strong only when the origin's clock had moved on since (8.8.2.2). */
+    return asked_date(asked->if_range, 1, s, &asked_s) &&
+           date_of(s->fields, HTTP_NAME_LAST_MODIFIED, &modified_s) && asked_s == modified_s &&
+           date_of(s->fields, HTTP_NAME_DATE, &date_s) && date_s > modified_s;
+}
+
+static void plan_range(const struct asked *asked, const struct policy_stored *s,
+                       struct policy_answer *out)
+{
+    if (s->status != 200 || s->body_bytes == HTTP_LENGTH_UNKNOWN || asked->range_lines != 1 ||
+        !if_range_holds(asked, s))
+        return;
+    switch (policy_range_parse(asked->range->value, (uint64_t)s->body_bytes, &out->ranges)) {
+    case POLICY_RANGE_ALL:
+        break;
+    case POLICY_RANGE_SOME:
+        out->kind = out->ranges.count == 1 ? POLICY_ANSWER_RANGE : POLICY_ANSWER_RANGES;
+        break;
+    case POLICY_RANGE_UNSATISFIABLE:
+        out->kind = POLICY_ANSWER_UNSATISFIABLE;
+        break;
+    }
+}
+
+void policy_answer_plan(const struct http_request *r, const struct policy_stored *s,
+                        struct policy_answer *out)
+{
+    struct asked asked = {0};
+    out->kind = POLICY_ANSWER_WHOLE;
+    out->ranges.count = 0;
+    if (s->status < 200 || s->status > 299 || (r->method != HTTP_GET && r->method != HTTP_HEAD))
+        return;
+    collect(&r->fields, &asked);
+    if ((asked.if_match || asked.if_unmodified) && precondition_fails(r, &asked, s))
+        out->kind = POLICY_ANSWER_PRECONDITION_FAILED;
+    else if ((asked.if_none_match || asked.if_modified) && is_not_modified(r, &asked, s))
+        out->kind = POLICY_ANSWER_NOT_MODIFIED;
+    else if (asked.range && r->method == HTTP_GET)
+        plan_range(&asked, s, out);
+}
+
+bool policy_answer_fields_304(const struct http_fields *stored, struct arena *a,
+                              struct http_fields *out)
+{
+    bool etag = http_fields_find(stored, HTTP_NAME_ETAG) != NULL;
+    for (uint32_t i = 0; i < stored->count; i++) {
+        const struct http_field *field = &stored->at[i];
+        switch ((int)field->id) {
+        case HTTP_NAME_CACHE_CONTROL:
+        case HTTP_NAME_CONTENT_LOCATION:
+        case HTTP_NAME_DATE:
+        case HTTP_NAME_ETAG:
+        case HTTP_NAME_EXPIRES:
+        case HTTP_NAME_VARY:
+            break;
+        case HTTP_NAME_LAST_MODIFIED:
+            if (!etag)
+                break;
+            continue;
+        default:
+            continue;
+        }
+        if (!http_fields_add(out, a, field->name, field->value))
+            return false;
+    }
+    return true;
+}
