@@ -66,7 +66,8 @@ static bool next_etag(struct span *rest, struct span *out)
     if (!rest->len)
         return false;
     size_t at = is_weak(*rest) ? 2 : 0, end;
-    if (at < rest->len && rest->ptr[at] == '"' && span_find(span_from(*rest, at + 1), '"', &end))
+    if (at < rest->len && rest->ptr[at] == '"' &&
+        span_find(span_from(*rest, at + 1), '"', &end))
         at += end + 2;
     else if (!span_find(*rest, ',', &at))
         at = rest->len;

@@ -48,8 +48,7 @@ static enum policy_reuse reuse_stale(const struct policy_facts *f, const struct 
 
 static bool must_ask(const struct policy_facts *f, const struct policy_wish *w, int64_t age_s)
 {
-    return f->no_cache || w->no_cache ||
-           (w->max_age_s != POLICY_NONE && age_s > w->max_age_s);
+    return f->no_cache || w->no_cache || (w->max_age_s != POLICY_NONE && age_s > w->max_age_s);
 }
 
 enum policy_reuse policy_freshness_reuse(const struct policy_facts *f,
@@ -72,8 +71,7 @@ enum policy_reuse policy_freshness_reuse_purged(const struct policy_facts *f,
     int64_t left = policy_freshness_lifetime_s(f) - age;
 
     /* A client's max-stale says nothing about an operator's purge: no reuse without asking. */
-    if (must_ask(f, w, age) ||
-        reuse_stale(f, w, floor_zero(-left)) == POLICY_REUSE_VALIDATE ||
+    if (must_ask(f, w, age) || reuse_stale(f, w, floor_zero(-left)) == POLICY_REUSE_VALIDATE ||
         floor_zero(-left) > f->stale_refresh_s)
         return POLICY_REUSE_VALIDATE;
     return POLICY_REUSE_REFRESH;

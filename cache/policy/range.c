@@ -117,8 +117,9 @@ bool policy_range_part(const struct policy_multipart *m, uint32_t part, struct a
         return arena_printf(a, out, "\r\n--%.*s--\r\n", POLICY_BOUNDARY_BYTES, m->boundary);
     must(part < m->ranges->count);
     const struct policy_range *r = &m->ranges->at[part];
-    return arena_printf(a, out, "%s--%.*s\r\n%s%.*s%sContent-Range: bytes %llu-%llu/%llu\r\n\r\n",
-                        lead, POLICY_BOUNDARY_BYTES, m->boundary,
+    return arena_printf(a, out,
+                        "%s--%.*s\r\n%s%.*s%sContent-Range: bytes %llu-%llu/%llu\r\n\r\n", lead,
+                        POLICY_BOUNDARY_BYTES, m->boundary,
                         m->content_type.len ? "Content-Type: " : "", SPAN_ARG(m->content_type),
                         m->content_type.len ? "\r\n" : "", (unsigned long long)r->from,
                         (unsigned long long)r->to - 1, (unsigned long long)m->length);
@@ -135,7 +136,8 @@ static uint64_t digits(uint64_t value)
 uint64_t policy_range_multipart_bytes(const struct policy_multipart *m)
 {
     const uint64_t boundary = POLICY_BOUNDARY_BYTES;
-    uint64_t type = m->content_type.len ? sizeof "Content-Type: \r\n" - 1 + m->content_type.len : 0;
+    uint64_t type =
+        m->content_type.len ? sizeof "Content-Type: \r\n" - 1 + m->content_type.len : 0;
     uint64_t total = sizeof "\r\n----\r\n" - 1 + boundary; /* the end */
     for (uint32_t i = 0; i < m->ranges->count; i++) {
         const struct policy_range *r = &m->ranges->at[i];

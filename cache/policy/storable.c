@@ -21,8 +21,8 @@ static bool method_refused(const struct http_request *r, const struct http_respo
 static bool authorization_refused(const struct policy_storable_ask *ask)
 {
     const struct policy_control *c = ask->control; /* RFC 9111 3.5 */
-    return http_fields_find(&ask->request->fields, HTTP_NAME_AUTHORIZATION) &&
-           !c->is_public && !c->shared_max_age && !c->must_revalidate;
+    return http_fields_find(&ask->request->fields, HTTP_NAME_AUTHORIZATION) && !c->is_public &&
+           !c->shared_max_age && !c->must_revalidate;
 }
 
 static bool set_cookie_refused(const struct policy_storable_ask *ask, bool *out_strip)

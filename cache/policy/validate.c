@@ -26,8 +26,9 @@ bool policy_validate_ask(const struct http_fields *stored, struct http_fields *r
                          struct arena *a)
 {
     static const enum http_name own[] = {
-        HTTP_NAME_IF_MATCH,          HTTP_NAME_IF_NONE_MATCH, HTTP_NAME_IF_MODIFIED_SINCE,
-        HTTP_NAME_IF_UNMODIFIED_SINCE, HTTP_NAME_IF_RANGE,      HTTP_NAME_RANGE,
+        HTTP_NAME_IF_MATCH,          HTTP_NAME_IF_NONE_MATCH,
+        HTTP_NAME_IF_MODIFIED_SINCE, HTTP_NAME_IF_UNMODIFIED_SINCE,
+        HTTP_NAME_IF_RANGE,          HTTP_NAME_RANGE,
     };
     int64_t unused;
     struct span etag = value_of(stored, HTTP_NAME_ETAG);
@@ -108,8 +109,8 @@ bool policy_validate_merge(const struct http_fields *stored,
                            struct arena *a, struct http_fields *out)
 {
     int64_t unused;
-    bool dated = http_date_parse(value_of(not_modified, HTTP_NAME_DATE), now_s, &unused) ==
-                 ERR_OK;
+    bool dated =
+        http_date_parse(value_of(not_modified, HTTP_NAME_DATE), now_s, &unused) == ERR_OK;
 
     for (uint32_t i = 0; i < stored->count; i++) {
         const struct http_field *old = &stored->at[i];
