@@ -115,6 +115,8 @@ void http_fields_remove_text(struct http_fields *f, struct span name);
 /* Removes the connection's own fields: Connection, what it names, and the fixed ones of RFC
  * 9110 7.6.1 with Proxy-Authenticate, -Authorization, -Authentication-Info (http.md 10). */
 void http_fields_remove_hop_by_hop(struct http_fields *f);
+/* Removes every field that a Connection value names (all lines of each). */
+void http_fields_remove_listed(struct http_fields *f, struct span list);
 /* All values of one name joined by ", "; one line is borrowed, several are joined in the
  * arena. False when the arena is full. Absent: empty span. */
 bool http_fields_join(const struct http_fields *f, enum http_name id, struct arena *a,
@@ -141,3 +143,7 @@ bool http_quality(struct span member, struct span *out_token, unsigned *out_thou
 
 bool http_is_token(struct span s);       /* RFC 9110 5.6.2, not empty */
 bool http_is_field_value(struct span s); /* no control octets but HTAB (RFC 9110 5.5) */
+/* How many octets of `s` may stand in a field value, before the first that may not. */
+size_t http_field_value_length(struct span s);
+/* A token's octet in lower case; 0 for octets that a token may not hold. */
+extern const unsigned char http_token_lower[256];
