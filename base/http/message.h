@@ -62,6 +62,7 @@ struct http_response {
 };
 
 enum http_method http_method_find(struct span text);
+struct span http_method_text(enum http_method m);   /* empty for HTTP_METHOD_OTHER */
 bool http_method_is_safe(enum http_method m);       /* RFC 9110 9.2.1 */
 bool http_method_is_idempotent(enum http_method m); /* RFC 9110 9.2.2 */
 struct span http_status_text(unsigned status);      /* "Not Found"; empty when unknown */
