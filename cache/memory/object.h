@@ -14,6 +14,12 @@
 #include "base/http/message.h"
 #include "cache/policy/freshness.h"
 
+struct arena;
+struct memory_names;
+struct memory_tier;
+
+#define MEMORY_TAGS_MAX 64
+
 struct memory_object {
     atomic_uint holders;
     struct hash128 key;      /* of this variant */
@@ -33,7 +39,44 @@ struct memory_object {
     bool stored;             /* will be, or is, kept: for Cache-Status "stored" */
     atomic_ullong checked_no, hits;
     atomic_bool soft_purged; /* must be validated before use, stale rules permitting */
+    /* For cache/ only. */
+    struct http_fields kept;          /* block.fields, then fields that are kept for a later
+                                       * 304 and not sent: tags, targeted cache control */
+    struct span head_text;            /* all of kept as lines; an empty line between the two */
+    struct memory_object *body_owner; /* held: in whose memory the body lies, when elsewhere */
+    struct memory_tier *tier;
+    size_t bytes;                     /* what it takes of the budget */
+    atomic_ullong body_xxh3;          /* of the body on disk; 0: not known (yet) */
+    atomic_bool on_disk;              /* the record is committed */
+    struct memory_object *newer, *older; /* the shard's order, under its lock */
+    uint8_t visited;                     /* likewise */
 };
 
 struct memory_object *memory_object_hold(struct memory_object *o); /* returns o */
 void memory_object_drop(struct memory_object *o);                  /* NULL ok */
+
+/* What an object is made of; everything is copied. */
+struct memory_seed {
+    struct hash128 key;
+    struct span key_text, vary_text;
+    struct policy_facts facts;
+    uint16_t status;
+    const struct http_fields *fields, *hidden; /* sent; only kept. NULL: none */
+    int64_t body_bytes;
+    size_t body_room; /* memory for the body to be written into; 0: none */
+    uint64_t body_id, body_xxh3, fill_no;
+    const uint64_t *tag_hash;
+    uint16_t tag_count;
+    bool stored, soft_purged;
+    struct memory_object *body_of; /* its body, in RAM or on disk, is this one's, too */
+};
+/* One holder. NULL: no memory. Charges the tier's budget and pins body_id. */
+struct memory_object *memory_object_create(struct memory_tier *t, const struct memory_seed *s);
+/* The seed of an object just like `o`: fields and body are borrowed from it. */
+void memory_object_seed(const struct memory_object *o, struct http_fields *hidden,
+                        struct memory_seed *out);
+/* Only for a fill that still writes: the body's memory. */
+char *memory_object_body_room(struct memory_object *o);
+/* The names by which a key can be purged, from its text ("scheme|host:port|/path?query ...").
+ * Tags and site are left empty. False: arena full, or no such text. */
+bool memory_object_names(struct span key_text, struct arena *a, struct memory_names *out);

@@ -40,6 +40,11 @@ struct memory_reader {
     struct memory_reader *next, **prev; /* in the fill's list, under its lock */
     uint32_t interims_given;
     bool waiting, posted, closed;
+    /* For cache/ only. */
+    struct memory_slab *slab; /* held: of the fill, while its bytes are lent */
+    uint64_t seen_at;         /* the place it told the fill, under its lock */
+    int64_t moved_at_ms;
+    bool leads, cut, ranged;
 };
 
 /* `woken` runs in the mailbox's loop. The object or fill is counted by the reader. */
@@ -49,6 +54,11 @@ void memory_reader_open_object(struct memory_reader *r, struct cache *c,
 void memory_reader_open_fill(struct memory_reader *r, struct cache *c, struct memory_fill *f,
                              struct letter_mailbox *mailbox,
                              void (*woken)(struct memory_reader *r));
+/* As open_fill, for the request that was answered LEAD or PASS: it gets the response also when
+ * nobody else may have it (others hear ALONE then, and so would it, opened as they are). */
+void memory_reader_open_leader(struct memory_reader *r, struct cache *c, struct memory_fill *f,
+                               struct letter_mailbox *mailbox,
+                               void (*woken)(struct memory_reader *r));
 enum memory_head memory_reader_head(struct memory_reader *r);
 /* The next interim response that arrived before the head; NULL: none (now). Borrowed until the
  * reader closes. */
