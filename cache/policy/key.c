@@ -358,6 +358,8 @@ static enum err purge_prefix(struct span selector, struct arena *a, struct span 
     else if (span_starts_nocase(selector, SPAN("https://")))
         selector = span_from(selector, 8);
     bool has_path = span_find(selector, '/', &at);
+    if (has_path && span_ends(span_until(selector, at), SPAN(":"))) /* another scheme */
+        return ERR_SYNTAX;
     enum err err = purge_host(has_path ? span_until(selector, at) : selector, a, &host);
     if (!err && has_path)
         err = http_uri_parse_target(span_from(selector, at), a, &uri);
