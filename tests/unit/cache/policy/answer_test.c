@@ -78,6 +78,8 @@ static const struct {
      POLICY_ANSWER_WHOLE},
     {"and for all of them", HTTP_GET, "if-none-match: \"a\"", 203, STRONG, 100,
      POLICY_ANSWER_NOT_MODIFIED},
+    {"to the last", HTTP_GET, "if-none-match: \"a\"", 299, STRONG, 100,
+     POLICY_ANSWER_NOT_MODIFIED},
     {"300 is none", HTTP_GET, "if-none-match: \"a\"", 300, STRONG, 100, POLICY_ANSWER_WHOLE},
     {"If-Match holds", HTTP_GET, "if-match: \"b\", \"a\"", 200, STRONG, 100,
      POLICY_ANSWER_WHOLE},
