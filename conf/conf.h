@@ -9,6 +9,8 @@
  */
 #pragma once
 
+#include <stdio.h>
+
 #include "base/addr.h"
 #include "base/arena.h"
 #include "base/span.h"
@@ -64,9 +66,9 @@ struct conf_cache {
     uint64_t memory_bytes; /* RAM tier, default 256 MiB */
     uint64_t disk_bytes;   /* map size, default 1 GiB; 0 = no disk tier */
     uint64_t object_max_bytes;
-    uint64_t max_objects;  /* default 1,000,000 */
-    bool verify_full;      /* xxh3 of whole bodies as they are read; default true */
-    const char *path;      /* default data_dir/cache */
+    uint64_t max_objects; /* default 1,000,000 */
+    bool verify_full;     /* xxh3 of whole bodies as they are read; default true */
+    const char *path;     /* default data_dir/cache */
 };
 
 struct conf_token {
@@ -86,10 +88,10 @@ struct conf_admin {
 };
 
 struct conf_limits {
-    uint32_t connections;    /* 100000, cut to what RLIMIT_NOFILE allows */
-    uint32_t drain_ms;       /* 0 alone */
+    uint32_t connections; /* 100000, cut to what RLIMIT_NOFILE allows */
+    uint32_t drain_ms;    /* 0 alone */
     uint32_t field_line_bytes, field_one_bytes, field_all_bytes, field_count, field_tags_bytes;
-    uint32_t h2_streams;     /* 128 */
+    uint32_t h2_streams; /* 128 */
     uint32_t header_ms, body_idle_ms, keepalive_ms;
     uint32_t origin_connect_ms, origin_first_byte_ms, origin_idle_ms, origin_keepalive_ms;
 };
@@ -108,30 +110,35 @@ struct conf_name_value {
 struct conf_origin {
     const char *name;
     enum conf_origin_host host;
-    const char *host_name; /* with CONF_HOST_NAME */
-    bool verify;           /* default true */
-    const char *ca;        /* "" = the system's store */
-    struct conf_texts hide; /* patterns of response fields */
+    const char *host_name;       /* with CONF_HOST_NAME */
+    bool verify;                 /* default true */
+    const char *ca;              /* "" = the system's store */
+    struct conf_texts hide;      /* patterns of response fields */
     struct conf_name_value *add; /* fields added to requests */
     uint32_t add_count;
-    uint32_t retry_max; /* default 1 */
+    uint32_t retry_max;                 /* default 1 */
     struct conf_origin_server *servers; /* at least one */
     uint32_t server_count;
     struct conf_place place;
 };
 
-enum conf_set_cookie { CONF_SET_COOKIE_DEFAULT, CONF_SET_COOKIE_STORE, CONF_SET_COOKIE_REFUSE, CONF_SET_COOKIE_STRIP };
+enum conf_set_cookie {
+    CONF_SET_COOKIE_DEFAULT,
+    CONF_SET_COOKIE_STORE,
+    CONF_SET_COOKIE_REFUSE,
+    CONF_SET_COOKIE_STRIP
+};
 struct conf_ttl { /* -1 = not given */
     int64_t default_s, force_s, negative_s, grace_s;
 };
 struct conf_cache_key {
     bool sort_query;
-    struct conf_texts drop_query; /* patterns, '*' at the end or anywhere */
-    struct conf_texts keep_query; /* when not empty: only these */
+    struct conf_texts drop_query;       /* patterns, '*' at the end or anywhere */
+    struct conf_texts keep_query;       /* when not empty: only these */
     struct conf_texts cookies, headers; /* names whose values join the key */
 };
 struct conf_route {
-    const char *path;          /* pattern: "/x", "/x/", "/x/..." with '*' at the end, default: all */
+    const char *path; /* pattern: "/x", "/x/", "/x/..." with '*' at the end, default: all */
     struct conf_texts methods; /* empty: all */
     const char *origin;        /* name; "" with respond */
     uint32_t origin_index;     /* into conf.origins */
@@ -186,5 +193,7 @@ void conf_fault_add(struct conf_faults *f, struct conf_place place, const char *
 void conf_fault_warn(struct conf_faults *f, struct conf_place place, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
 void conf_faults_sort(struct conf_faults *f); /* by place */
+/* A line each: "file:line:col: [warning: ]message", without a place "file: message". */
+void conf_faults_print(const struct conf_faults *f, const char *file, FILE *out);
 void conf_faults_fini(struct conf_faults *f);
 void conf_destroy(struct conf *c); /* NULL ok */
