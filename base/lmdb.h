@@ -100,8 +100,8 @@ struct lmdb_shape {
     unsigned depth;
 };
 void lmdb_shape(struct lmdb_txn *t, struct lmdb_db db, struct lmdb_shape *out);
-/* How many pages the transaction of that number gave free; 0 when unknown or reused. For one
- * transaction's bound: more than about 500 make the free list's own record span pages. */
+/* How many pages the transaction of that number gave free; 0 when unknown or reused. More than
+ * 509 make the free list's own record span pages. `t` reads. */
 uint64_t lmdb_freed_by(struct lmdb_txn *t, uint64_t txnid);
 uint32_t lmdb_page_bytes(const struct lmdb *env);
 uint64_t lmdb_txnid(const struct lmdb *env); /* of the newest commit */

@@ -1,6 +1,6 @@
 /* cache/store/record.h - the bytes of a stored object.
  *
- * A meta value: kind, version, flags, xxh3 of all the rest, then what the struct lists. At most
+ * A meta value: xxh3 of the rest, kind, version, flags, then what the struct lists. At most
  * STORE_RECORD_MAX bytes, one page. What does not fit there (key and vary text and head, when
  * they are long) goes as one "far" block into body chunks under a body id of its own; decoding
  * such a record needs that block.
@@ -8,7 +8,8 @@
  * Units: as struct policy_facts. Thread: any.
  * Owns: nothing; spans of a decoded record are borrowed from the bytes.
  * Limits: STORE_TAGS, STORE_REPS, STORE_FAR_MAX.
- * Errors: ERR_CORRUPT for anything but what store_record_encode wrote; ERR_LIMIT.
+ * Errors: ERR_CORRUPT for anything but what store_record_encode writes; ERR_LIMIT for a record
+ *         that it does not write: over a bound, or with values that decoding would refuse.
  */
 #pragma once
 
@@ -56,7 +57,7 @@ struct store_record {
 /* Does the record need a far block, of how many bytes? 0: no. */
 size_t store_record_far_bytes(const struct store_record *r);
 /* Writes the meta value. With a far block: its bytes to `far` too (far_room >= far_bytes), to
- * be stored under `far_id`. ERR_LIMIT: over a bound above, or no room. */
+ * be stored under `far_id`. */
 NODISCARD enum err store_record_encode(const struct store_record *r, uint64_t far_id,
                                        uint8_t out[STORE_RECORD_MAX], size_t *out_len,
                                        uint8_t *far, size_t far_room);

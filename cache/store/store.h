@@ -2,11 +2,12 @@
  *
  * Objects in one LMDB environment: a meta record by key, bodies in chunks of one page by
  * body_id. It knows nobody above: every order is a job that the caller owns, and its outcome
- * comes home by letter. One writer thread commits in groups: 8 MiB (2 MiB once the file has
- * reached the map's end), 512 objects or 50 ms, whichever comes first, synced (LMDB's default
- * mode, so that "done" means on disk); a transaction frees at most 480 pages. A few reader
- * threads copy out under short transactions. A record is visible only when all chunks of its
- * body are. body_ids are never used twice: a read gets the right bytes or ERR_NOT_FOUND.
+ * comes home by letter. One writer thread commits in groups: what waits, at most 8 MiB (2 MiB
+ * once the file has reached the map's end) or 512 objects; less than 256 KiB wait up to 50 ms
+ * for company. Synced (LMDB's default mode), so that "done" means on disk. A transaction frees
+ * at most 480 pages. A few reader threads copy out under short transactions. A record is
+ * visible only when all chunks of its body are. body_ids are never used twice: a read gets the
+ * right bytes or ERR_NOT_FOUND.
  *
  *   whole object   store_body_begin, one store_put with record and pieces (<= STORE_PIECE_MAX)
  *   stream         store_body_begin, store_put without record per slab, in order; the last one
@@ -105,8 +106,9 @@ struct store_job {
     struct letter letter; /* the store's */
     struct letter_mailbox *home;
     void (*done)(struct store_job *job);
-    enum err err; /* the outcome */
-    struct store *store;
+    enum err err;        /* the outcome */
+    struct store *store; /* private */
+    uint8_t verb;        /* private */
 };
 
 /* A body on its way in. Belongs to the caller, who lets the store alone touch it between
