@@ -8,6 +8,8 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 #include "base/letter.h"
 
 struct ev_loop;
@@ -24,6 +26,7 @@ struct io_loop {
     char *plain;       /* IO_INPUT_BYTES: what TLS made of it; also offered to cores to gather
                         * output frames in */
     char *output;      /* IO_OUTPUT_BYTES: records to send */
+    struct io_tls_scratch *scratch; /* the same memory, as TLS sees it (io/tls.h) */
     void *detail;      /* implementation's own */
 };
 #define IO_INPUT_BYTES 65536
@@ -34,6 +37,21 @@ struct io_loop *io_loop_create(void); /* owned */
 void io_loop_destroy(struct io_loop *l); /* NULL ok */
 void io_loop_run(struct io_loop *l);     /* until io_loop_stop */
 void io_loop_stop(struct io_loop *l);    /* any thread */
+
+/* Work to do before the loop sleeps: `soon` runs in this turn, after its events and letters;
+ * `later` in the next turn, before which others get theirs. Queued already: moves nothing. A
+ * zeroed task is valid. */
+struct io_task {
+    struct io_task *next, *prev;
+    void (*run)(struct io_task *t);
+};
+void io_loop_soon(struct io_loop *l, struct io_task *t, void (*run)(struct io_task *t));
+void io_loop_later(struct io_loop *l, struct io_task *t, void (*run)(struct io_task *t));
+void io_task_cancel(struct io_task *t); /* not queued: nothing */
+
+/* Memory of IO_OUTPUT_BYTES from the loop's small store of such; NULL: out of memory. */
+char *io_loop_slab_take(struct io_loop *l);
+void io_loop_slab_give(struct io_loop *l, char *slab);
 
 /* A timer of coarse use (timeouts): cheap to move, may fire up to 100 ms late, never early. */
 struct io_timer {

@@ -27,3 +27,38 @@ struct io_tls_context *io_tls_client_create(const char *ca, bool verify,
                                             struct conf_place place, struct conf_faults *faults);
 struct io_tls_context *io_tls_context_hold(struct io_tls_context *t);
 void io_tls_context_drop(struct io_tls_context *t); /* NULL ok */
+
+/* What follows is for io/stream_ev.c.
+ *
+ * The in and out of one SSL call, shared by all connections of a loop: one BIO reads from `in`
+ * and writes to `out`. */
+struct bio_st;
+struct io_tls_scratch {
+    struct bio_st *bio;
+    struct span in; /* received and not used yet; borrowed */
+    char *out;      /* records to send */
+    size_t out_len, out_room;
+};
+void io_tls_scratch_init(struct io_tls_scratch *s); /* only bio; the caller sets the memory */
+void io_tls_scratch_fini(struct io_tls_scratch *s);
+
+struct io_tls; /* one connection; holds its context */
+struct io_tls *io_tls_accept(struct io_tls_context *c, struct io_tls_scratch *s); /* or NULL */
+/* server_name: verified, and sent as SNI unless it is an address. */
+struct io_tls *io_tls_connect(struct io_tls_context *c, struct io_tls_scratch *s,
+                              const char *server_name); /* or NULL */
+void io_tls_destroy(struct io_tls *t); /* NULL ok */
+/* OK: ready. AGAIN: more input, please. LIB: over; an alert may be in `out`. */
+NODISCARD enum err io_tls_handshake(struct io_tls *t);
+/* OK with *out_len > 0, AGAIN, CLOSED (close_notify), LIB. */
+NODISCARD enum err io_tls_read(struct io_tls *t, char *out, size_t room, size_t *out_len);
+/* Whole records of `bytes` into `out`, whose room the caller has checked: IO_TLS_RECORD_MORE
+ * for each record or part of one. */
+NODISCARD enum err io_tls_write(struct io_tls *t, struct span bytes);
+#define IO_TLS_RECORD_BYTES 16384
+#define IO_TLS_RECORD_MORE 64
+void io_tls_shut(struct io_tls *t); /* close_notify */
+bool io_tls_is_h2(const struct io_tls *t);
+const char *io_tls_version(const struct io_tls *t);
+const char *io_tls_server_name(const struct io_tls *t);
+const char *io_tls_error(const struct io_tls *t); /* "" = none */
