@@ -16,6 +16,12 @@
 NODISCARD enum err io_listen_bind(const struct addr *address, struct conf_place place,
                                   const char *name, struct conf_faults *faults, int *out_fd);
 
+/* Is the address free of other processes? SO_REUSEPORT would let two of one user share it in
+ * silence: to be asked before the first io_listen_bind of an address that is new. The same
+ * fault as above. */
+NODISCARD enum err io_listen_probe(const struct addr *address, struct conf_place place,
+                                   const char *name, struct conf_faults *faults);
+
 struct io_listener; /* accepting in one loop */
 /* `accepted` gets a descriptor to own. Stops accepting for 100 ms on EMFILE (logged). */
 struct io_listener *io_listen_start(struct io_loop *l, int fd,
