@@ -22,6 +22,8 @@
 
 struct io_tls_context;
 
+#define IO_STREAM_ROOM_MIN (17 * 1024)
+
 struct io_stream_core {
     /* TLS is ready, or for clear text at once (a client's: connected). */
     void (*ready)(void *core);
@@ -32,7 +34,8 @@ struct io_stream_core {
     void (*input_end)(void *core);
     /* The next output: at most `max` spans of at most `room` bytes together, borrowed until the
      * next call into the core. Returns how many spans; 0 = nothing now. `scratch` (room bytes,
-     * the loop's) may be used to gather. */
+     * the loop's) may be used to gather. Give all that there is: each call becomes a TLS record
+     * of its own. `room` is at least IO_STREAM_ROOM_MIN. */
     size_t (*output)(void *core, struct span *out, size_t max, char *scratch, size_t room);
     /* All output so far has left this process, after it had to wait (slow reader tracking);
      * may be NULL. */
@@ -43,7 +46,8 @@ struct io_stream_core {
 };
 
 struct io_stream;
-/* Takes the descriptor (non-blocking, TCP_NODELAY set here). tls NULL: clear text. */
+/* Takes the descriptor (non-blocking; TCP_NODELAY is set here). tls NULL: clear text. NULL: out
+ * of memory, the descriptor is closed. */
 struct io_stream *io_stream_accept(struct io_loop *l, int fd, const struct addr *peer,
                                    struct io_tls_context *tls,
                                    const struct io_stream_core *functions, void *core);
@@ -53,6 +57,8 @@ struct io_stream *io_stream_connect(struct io_loop *l, const struct addr *to,
                                     struct io_tls_context *tls, const char *server_name,
                                     const struct io_stream_core *functions, void *core);
 void io_stream_destroy(struct io_stream *s); /* closes at once; NULL ok */
+/* Ends it from inside any callback: no more calls but `closed` (ERR_CLOSED), in this turn. */
+void io_stream_abort(struct io_stream *s);
 
 void io_stream_kick(struct io_stream *s);   /* output has more: asked in this or the next turn */
 void io_stream_pause(struct io_stream *s);  /* no more input, please */

@@ -1,0 +1,775 @@
+#include "node/io/stream_ev.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "node/io/tls.h"
+
+#define SLABS_PER_TURN 4
+#define SPANS_MAX 16
+#define CALL_COST 512                 /* of the slab, for the records that one output call makes */
+#define GATHER_BYTES 4096             /* clear text up to this is copied to share a send */
+#define SWAP_BYTES 16384              /* a leftover over this keeps the whole slab, uncopied */
+#define LEFT_MAX_BYTES (256 * 1024)   /* leftovers that TLS itself adds to: KeyUpdate floods */
+#define LINGER_MS 1000
+
+enum state {
+    STREAM_STARTING,   /* `ready` (clear text) or failure is told from the loop */
+    STREAM_CONNECTING, /* until the socket is writable */
+    STREAM_HANDSHAKE,
+    STREAM_OPEN,
+    STREAM_LINGER, /* all is sent and FIN too: wait for theirs */
+    STREAM_OVER,
+};
+
+/* starting > (connecting >) (handshake >) open > linger > over; over from anywhere. */
+struct io_stream {
+    struct io_task task; /* a turn of the pump */
+    ev_io io;
+    struct io_loop *loop;
+    const struct io_stream_core *functions;
+    void *core;
+    struct io_tls *tls;
+    struct buf cipher, plain; /* kept while paused: not decrypted, not taken by the core */
+    char *left;               /* what the socket did not take, [left_from, left_to) */
+    size_t left_from, left_to;
+    struct io_timer *linger; /* made when needed */
+    struct addr peer;
+    enum state state;
+    enum err why; /* with STREAM_OVER */
+    bool outgoing; /* we connected */
+    bool left_is_slab;
+    bool inside;    /* in a callback of this stream's pump */
+    bool told;      /* `closed` was called */
+    bool paused;
+    bool resumed; /* within the input call that runs */
+    bool kicked;    /* ask for output again */
+    bool input_over;   /* input_end told, or never to be */
+    bool fin_seen;
+    bool finishing;
+    bool shut; /* no more output; close_notify is made */
+    bool send_broken; /* they reset or do not read any more; what they sent may still come */
+};
+
+static void on_event(struct ev_loop *ev, ev_io *w, int revents);
+static void on_task(struct io_task *t);
+
+/* ---- states and watching */
+
+static void over(struct io_stream *s, enum err why)
+{
+    if (s->state == STREAM_OVER)
+        return;
+    s->state = STREAM_OVER;
+    s->why = why;
+    ev_io_stop(s->loop->ev, &s->io);
+}
+
+static void watch(struct io_stream *s, int add, int remove)
+{
+    int events = (s->io.events | add) & ~remove & (EV_READ | EV_WRITE);
+    if (s->state == STREAM_OVER || (ev_is_active(&s->io) && events == (s->io.events & 3)))
+        return;
+    if (ev_is_active(&s->io))
+        ev_io_stop(s->loop->ev, &s->io);
+    ev_io_set(&s->io, s->io.fd, events);
+    if (events)
+        ev_io_start(s->loop->ev, &s->io);
+}
+
+static void queue(struct io_stream *s)
+{
+    io_loop_soon(s->loop, &s->task, on_task);
+}
+
+static bool has_kept(const struct io_stream *s)
+{
+    return buf_len(&s->plain) > 0 || buf_len(&s->cipher) > 0;
+}
+
+static bool can_output(const struct io_stream *s)
+{
+    return !s->left && !s->shut && !s->send_broken;
+}
+
+static void enter(struct io_stream *s)
+{
+    must(!s->inside);
+    s->inside = true;
+    s->loop->scratch->out_len = 0;
+}
+
+/* The last thing of each callback; the stream may be gone afterwards. */
+static void leave(struct io_stream *s)
+{
+    s->inside = false;
+    if (s->state == STREAM_OVER && !s->told) {
+        s->told = true;
+        io_task_cancel(&s->task);
+        s->functions->closed(s->core, s->why);
+    } else if (s->state == STREAM_OPEN && s->kicked && can_output(s)) {
+        queue(s);
+    } else if (s->state == STREAM_OPEN && !s->paused && !s->finishing && has_kept(s)) {
+        io_loop_later(s->loop, &s->task, on_task);
+    }
+}
+
+/* ---- output */
+
+static void drop_left(struct io_stream *s)
+{
+    if (s->left_is_slab)
+        io_loop_slab_give(s->loop, s->left);
+    else
+        free(s->left);
+    s->left = NULL;
+    s->left_is_slab = false;
+    s->left_from = s->left_to = 0;
+}
+
+static bool keep_left(struct io_stream *s, struct span rest)
+{
+    size_t have = s->left_to - s->left_from;
+    char *mem = have + rest.len <= LEFT_MAX_BYTES ? malloc(have + rest.len) : NULL;
+    if (!mem) {
+        over(s, ERR_LIMIT);
+        return false;
+    }
+    if (have > 0)
+        memcpy(mem, s->left + s->left_from, have);
+    memcpy(mem + have, rest.ptr, rest.len);
+    if (s->left)
+        drop_left(s);
+    s->left = mem;
+    s->left_to = have + rest.len;
+    watch(s, EV_WRITE, 0);
+    return true;
+}
+
+/* The rest of the loop's output becomes the stream's; the loop takes another slab. */
+static void keep_slab(struct io_stream *s, size_t sent)
+{
+    struct io_tls_scratch *x = s->loop->scratch;
+    char *fresh = io_loop_slab_take(s->loop);
+    if (!fresh) {
+        over(s, ERR_SYS);
+        return;
+    }
+    s->left = x->out;
+    s->left_from = sent;
+    s->left_to = x->out_len;
+    s->left_is_slab = true;
+    s->loop->output = x->out = fresh;
+    watch(s, EV_WRITE, 0);
+}
+
+/* How many bytes the socket took of these; all are dropped once they can't be sent. */
+static size_t send_some(struct io_stream *s, struct iovec *at, size_t count, size_t bytes)
+{
+    struct msghdr m = {.msg_iov = at, .msg_iovlen = count};
+    ssize_t n;
+    if (s->send_broken)
+        return bytes;
+    do {
+        n = count == 1 ? send(s->io.fd, at->iov_base, at->iov_len, MSG_NOSIGNAL)
+                       : sendmsg(s->io.fd, &m, MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n >= 0)
+        return (size_t)n;
+    if (errno == EAGAIN || errno == ENOBUFS)
+        return 0;
+    if (!s->outgoing || s->finishing || s->fin_seen || s->state != STREAM_OPEN) {
+        over(s, ERR_CLOSED);
+    } else {
+        /* An answer to what we were sending may wait in the socket: read on to the end. */
+        s->send_broken = true;
+        watch(s, s->paused ? 0 : EV_READ, EV_WRITE);
+    }
+    return bytes;
+}
+
+/* Sends the loop's output. True: all is gone, nothing waits. */
+static bool flush(struct io_stream *s)
+{
+    struct io_tls_scratch *x = s->loop->scratch;
+    size_t len = x->out_len;
+    if (len > 0 && s->left) {
+        (void)keep_left(s, span_of(x->out, len));
+    } else if (len > 0) {
+        struct iovec all = {.iov_base = x->out, .iov_len = len};
+        size_t n = send_some(s, &all, 1, len);
+        if (n < len && len - n > SWAP_BYTES)
+            keep_slab(s, n);
+        else if (n < len)
+            (void)keep_left(s, span_of(x->out + n, len - n));
+    }
+    x->out_len = 0;
+    return !s->left && s->state != STREAM_OVER;
+}
+
+/* True: no leftover (any more). */
+static bool send_left(struct io_stream *s)
+{
+    if (!s->left)
+        return true;
+    struct iovec rest = {.iov_base = s->left + s->left_from,
+                         .iov_len = s->left_to - s->left_from};
+    s->left_from += send_some(s, &rest, 1, rest.iov_len);
+    if (s->left_from < s->left_to)
+        return false;
+    drop_left(s);
+    if (s->functions->drained && s->state == STREAM_OPEN && !s->send_broken)
+        s->functions->drained(s->core);
+    return s->state != STREAM_OVER;
+}
+
+static void send_spans(struct io_stream *s, const struct span *out, size_t count, size_t total)
+{
+    struct io_tls_scratch *x = s->loop->scratch;
+    struct iovec all[SPANS_MAX + 1];
+    size_t used = 0, at = 0;
+    if (x->out_len > 0)
+        all[used++] = (struct iovec){.iov_base = x->out, .iov_len = x->out_len};
+    for (size_t i = 0; i < count; i++)
+        if (out[i].len > 0)
+            all[used++] = (struct iovec){.iov_base = (void *)(uintptr_t)out[i].ptr,
+                                         .iov_len = out[i].len};
+    total += x->out_len;
+    size_t sent = send_some(s, all, used, total);
+    if (sent == total || s->state == STREAM_OVER) {
+        x->out_len = 0;
+        return;
+    }
+    char *mem = malloc(total - sent);
+    if (!mem) {
+        over(s, ERR_SYS);
+        return;
+    }
+    for (size_t i = 0; i < used; i++) {
+        size_t skip = sent < all[i].iov_len ? sent : all[i].iov_len;
+        memcpy(mem + at, (char *)all[i].iov_base + skip, all[i].iov_len - skip);
+        at += all[i].iov_len - skip;
+        sent -= skip;
+    }
+    x->out_len = 0;
+    s->left = mem;
+    s->left_to = at;
+    watch(s, EV_WRITE, 0);
+}
+
+static void put_clear(struct io_stream *s, const struct span *out, size_t count, size_t total)
+{
+    struct io_tls_scratch *x = s->loop->scratch;
+    if (total > GATHER_BYTES) {
+        send_spans(s, out, count, total);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (out[i].len > 0)
+            memcpy(x->out + x->out_len, out[i].ptr, out[i].len);
+        x->out_len += out[i].len;
+    }
+}
+
+static void put_record(struct io_stream *s, struct span bytes)
+{
+    if (io_tls_write(s->tls, bytes) != ERR_OK)
+        over(s, ERR_LIB);
+}
+
+/* One record for what fits into one, full records else. Pieces of several spans are gathered in
+ * loop->input, which is free while output is asked. */
+static void put_tls(struct io_stream *s, const struct span *out, size_t count)
+{
+    char *gather = s->loop->input;
+    size_t have = 0;
+    for (size_t i = 0; i < count && s->state != STREAM_OVER; i++) {
+        struct span rest = out[i];
+        while (rest.len > 0 && s->state != STREAM_OVER) {
+            size_t n = IO_TLS_RECORD_BYTES - have;
+            if (have == 0 && (rest.len >= n || i + 1 == count)) {
+                /* All of the last span; of the others, full records. */
+                n = i + 1 == count ? rest.len : rest.len - rest.len % IO_TLS_RECORD_BYTES;
+                put_record(s, span_until(rest, n));
+            } else {
+                n = n < rest.len ? n : rest.len;
+                memcpy(gather + have, rest.ptr, n);
+                have += n;
+                if (have == IO_TLS_RECORD_BYTES || (i + 1 == count && n == rest.len)) {
+                    put_record(s, span_of(gather, have));
+                    have = 0;
+                }
+            }
+            rest = span_from(rest, n);
+        }
+    }
+    if (have > 0 && s->state != STREAM_OVER)
+        put_record(s, span_of(gather, have)); /* the last span was empty */
+}
+
+/* Asks the core until it has nothing (false) or the slab is full (true). */
+static bool fill(struct io_stream *s)
+{
+    struct span out[SPANS_MAX];
+    size_t used = 0;
+    while (IO_SLAB_BYTES - used >= IO_STREAM_ROOM_MIN && !s->left) {
+        s->kicked = false;
+        size_t room = IO_SLAB_BYTES - used, total = 0;
+        size_t count = s->functions->output(s->core, out, SPANS_MAX, s->loop->plain, room);
+        must(count <= SPANS_MAX);
+        for (size_t i = 0; i < count; i++)
+            total += out[i].len;
+        must(total <= room);
+        if (s->state == STREAM_OVER || (total == 0 && !s->kicked))
+            return false;
+        if (s->tls)
+            put_tls(s, out, count);
+        else
+            put_clear(s, out, count, total);
+        if (s->state == STREAM_OVER || s->send_broken)
+            return false;
+        used += total + CALL_COST;
+        if (used > IO_SLAB_BYTES)
+            used = IO_SLAB_BYTES;
+    }
+    return true;
+}
+
+static void on_linger_end(struct io_timer *t);
+
+static void begin_linger(struct io_stream *s)
+{
+    if (s->fin_seen || shutdown(s->io.fd, SHUT_WR) != 0) {
+        over(s, ERR_CLOSED);
+        return;
+    }
+    s->state = STREAM_LINGER;
+    s->linger = must_alloc(sizeof(*s->linger) + sizeof(s));
+    *(struct io_stream **)(void *)(s->linger + 1) = s;
+    io_timer_init(s->linger, s->loop, on_linger_end);
+    io_timer_set(s->linger, s->loop->now_ms + LINGER_MS);
+    watch(s, EV_READ, EV_WRITE);
+}
+
+static void on_linger_end(struct io_timer *t)
+{
+    struct io_stream *s = *(struct io_stream **)(void *)(t + 1);
+    enter(s);
+    over(s, ERR_CLOSED);
+    leave(s);
+}
+
+static void pump(struct io_stream *s)
+{
+    if (s->state != STREAM_OPEN) {
+        if (send_left(s) && flush(s) && s->state == STREAM_HANDSHAKE)
+            watch(s, 0, EV_WRITE);
+        return;
+    }
+    for (int slab = 0; slab < SLABS_PER_TURN; slab++) {
+        if (!send_left(s))
+            break;
+        bool more = can_output(s) && fill(s);
+        if (s->state == STREAM_OVER)
+            return;
+        if (!more && s->finishing && !s->shut) {
+            s->shut = true;
+            if (s->tls)
+                io_tls_shut(s->tls); /* in the same send as the last bytes */
+        }
+        if (!flush(s))
+            return;
+        if (more)
+            continue;
+        if (s->shut)
+            begin_linger(s);
+        else if (s->io.events & EV_WRITE)
+            watch(s, 0, EV_WRITE);
+        return;
+    }
+    if (s->left || s->state != STREAM_OPEN)
+        (void)flush(s);
+    else
+        io_loop_later(s->loop, &s->task, on_task);
+}
+
+/* ---- input */
+
+/* Offers plain bytes; returns how many the core took. Fewer than all: paused. */
+static size_t offer(struct io_stream *s, struct span bytes)
+{
+    size_t took = 0;
+    while (took < bytes.len && !s->paused && s->state == STREAM_OPEN && !s->finishing) {
+        s->resumed = false;
+        size_t n = s->functions->input(s->core, span_from(bytes, took));
+        must(n <= bytes.len - took);
+        took += n;
+        if (took < bytes.len && !s->resumed)
+            s->paused = true;
+        else if (n == 0)
+            break; /* resumed from inside and took nothing: again from the loop */
+    }
+    return s->finishing ? bytes.len : took;
+}
+
+static void keep(struct io_stream *s, struct buf *b, struct span bytes)
+{
+    if (bytes.len > 0 && buf_append(b, bytes) != ERR_OK)
+        over(s, ERR_SYS);
+}
+
+static void end_input(struct io_stream *s)
+{
+    if (s->input_over || s->finishing || s->state != STREAM_OPEN)
+        return;
+    s->input_over = true;
+    s->functions->input_end(s->core);
+}
+
+static void open_stream(struct io_stream *s)
+{
+    s->state = STREAM_OPEN;
+    s->kicked = true;
+    s->functions->ready(s->core);
+}
+
+static bool handshake(struct io_stream *s)
+{
+    enum err e = io_tls_handshake(s->tls);
+    if (e == ERR_OK)
+        open_stream(s);
+    else if (e != ERR_AGAIN) {
+        (void)flush(s); /* the alert */
+        over(s, e);
+    }
+    return e == ERR_OK && s->state == STREAM_OPEN;
+}
+
+/* Decrypts and offers what loop->scratch->in holds, as far as the core takes it. */
+static void decrypt(struct io_stream *s)
+{
+    if (s->state == STREAM_HANDSHAKE && !handshake(s))
+        return;
+    while (!s->paused && !s->finishing && !s->input_over && s->state == STREAM_OPEN &&
+           s->plain.to == s->plain.from) {
+        size_t n = 0;
+        enum err e = io_tls_read(s->tls, s->loop->plain, IO_INPUT_BYTES, &n);
+        if (e == ERR_AGAIN)
+            return;
+        if (e == ERR_OK) {
+            struct span bytes = span_of(s->loop->plain, n);
+            keep(s, &s->plain, span_from(bytes, offer(s, bytes)));
+        } else if (e == ERR_CLOSED) {
+            end_input(s);
+        } else {
+            (void)flush(s);
+            over(s, e);
+        }
+    }
+}
+
+static void take_cipher(struct io_stream *s, struct span bytes)
+{
+    s->loop->scratch->in = bytes;
+    decrypt(s);
+    struct span rest = s->loop->scratch->in;
+    s->loop->scratch->in = (struct span){0};
+    if (s->state != STREAM_OPEN || s->finishing || s->input_over)
+        return;
+    keep(s, &s->cipher, rest);
+}
+
+/* Offers what was kept while paused. True: nothing is kept any more. */
+static bool offer_kept(struct io_stream *s)
+{
+    if (buf_len(&s->plain) > 0) {
+        buf_consume(&s->plain, offer(s, buf_span(&s->plain)));
+        if (buf_len(&s->plain) > 0)
+            return false;
+        buf_release(&s->plain);
+    }
+    if (buf_len(&s->cipher) > 0 && !s->paused) {
+        struct buf kept = s->cipher;
+        buf_init(&s->cipher, 0);
+        take_cipher(s, buf_span(&kept));
+        buf_fini(&kept);
+    }
+    return buf_len(&s->plain) == 0 && buf_len(&s->cipher) == 0;
+}
+
+static void on_fin(struct io_stream *s)
+{
+    s->fin_seen = true;
+    watch(s, 0, EV_READ);
+    if (!s->tls)
+        end_input(s);
+    else if (!s->input_over && !s->finishing)
+        over(s, ERR_CLOSED); /* RFC 8446 6.1: no close_notify, so somebody cut it */
+    if (s->state != STREAM_OPEN || s->send_broken)
+        over(s, ERR_CLOSED);
+}
+
+static void read_some(struct io_stream *s)
+{
+    char *input = s->loop->input;
+    if (s->state == STREAM_OPEN && !s->finishing) {
+        if (!s->paused && !offer_kept(s) && !s->paused)
+            return; /* leave() sees to it that they are offered again */
+        if (s->paused) {
+            /* Until resumed; a reset is told at once, a FIN waits behind the bytes. */
+            watch(s, 0, EV_READ);
+            if (recv(s->io.fd, input, 1, MSG_PEEK) < 0 && errno != EAGAIN && errno != EINTR)
+                over(s, ERR_CLOSED);
+            return;
+        }
+    }
+    if (s->state == STREAM_OVER)
+        return;
+    ssize_t n = recv(s->io.fd, input, IO_INPUT_BYTES, 0);
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR)
+            over(s, ERR_CLOSED);
+        return;
+    }
+    if (n == 0) {
+        on_fin(s);
+        return;
+    }
+    struct span bytes = span_of(input, (size_t)n);
+    if (s->state == STREAM_LINGER || s->finishing || s->input_over)
+        return; /* what still comes is of no use */
+    if (s->tls)
+        take_cipher(s, bytes);
+    else
+        keep(s, &s->plain, span_from(bytes, offer(s, bytes)));
+}
+
+/* ---- turns */
+
+static void on_connected(struct io_stream *s)
+{
+    int error = 0;
+    socklen_t len = sizeof(error);
+    if (getsockopt(s->io.fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
+        over(s, error == ETIMEDOUT ? ERR_TIMEOUT : ERR_REFUSED);
+        return;
+    }
+    watch(s, EV_READ, EV_WRITE);
+    if (!s->tls) {
+        open_stream(s);
+        return;
+    }
+    s->state = STREAM_HANDSHAKE;
+    (void)handshake(s);
+}
+
+static void on_event(struct ev_loop *ev, ev_io *w, int revents)
+{
+    (void)ev;
+    struct io_stream *s = w->data;
+    enter(s);
+    if (s->state == STREAM_CONNECTING)
+        on_connected(s);
+    else if (revents & EV_READ)
+        read_some(s);
+    if (s->state != STREAM_OVER)
+        pump(s);
+    leave(s);
+}
+
+static void on_task(struct io_task *t)
+{
+    struct io_stream *s = CONTAINER_OF(t, struct io_stream, task);
+    enter(s);
+    if (s->state == STREAM_STARTING) {
+        watch(s, EV_READ, 0);
+        open_stream(s);
+    }
+    if (s->state == STREAM_OPEN && !s->paused && !s->finishing) {
+        if (offer_kept(s) && !s->paused && !s->fin_seen)
+            watch(s, EV_READ, 0);
+    }
+    if (s->state != STREAM_OVER)
+        pump(s);
+    leave(s);
+}
+
+/* ---- life */
+
+static struct io_stream *create(struct io_loop *l, int fd, const struct addr *peer,
+                                const struct io_stream_core *functions, void *core)
+{
+    struct io_stream *s = calloc(1, sizeof(*s));
+    if (!s)
+        return NULL;
+    s->loop = l;
+    s->functions = functions;
+    s->core = core;
+    s->peer = *peer;
+    ev_io_init(&s->io, on_event, fd, 0);
+    s->io.data = s;
+    int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* not TCP: no matter */
+    return s;
+}
+
+struct io_stream *io_stream_accept(struct io_loop *l, int fd, const struct addr *peer,
+                                   struct io_tls_context *tls,
+                                   const struct io_stream_core *functions, void *core)
+{
+    struct io_stream *s = create(l, fd, peer, functions, core);
+    if (s && tls) {
+        s->tls = io_tls_accept(tls, l->scratch);
+        s->state = STREAM_HANDSHAKE;
+        if (s->tls)
+            watch(s, EV_READ, 0);
+    } else if (s) {
+        queue(s);
+    }
+    if (s && (!tls || s->tls))
+        return s;
+    free(s);
+    close(fd);
+    return NULL;
+}
+
+struct io_stream *io_stream_connect(struct io_loop *l, const struct addr *to,
+                                    struct io_tls_context *tls, const char *server_name,
+                                    const struct io_stream_core *functions, void *core)
+{
+    static struct log_limit limit;
+    struct sockaddr_storage sa;
+    socklen_t len = addr_to_sockaddr(to, &sa);
+    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        log_limited(&limit, 6, LOG_WARN, "no_descriptor", "error=%s",
+                    log_quote(span_text(strerror(errno)), (char[128]){0}, 128));
+        return NULL;
+    }
+    struct io_stream *s = create(l, fd, to, functions, core);
+    if (!s) {
+        close(fd);
+        return NULL;
+    }
+    s->outgoing = true;
+    if (tls && !(s->tls = io_tls_connect(tls, l->scratch, server_name))) {
+        over(s, ERR_LIB);
+        queue(s);
+    } else if (connect(fd, (struct sockaddr *)&sa, len) == 0 || errno == EINPROGRESS) {
+        s->state = STREAM_CONNECTING;
+        watch(s, EV_WRITE, 0);
+    } else {
+        over(s, ERR_REFUSED);
+        queue(s);
+    }
+    return s;
+}
+
+void io_stream_destroy(struct io_stream *s)
+{
+    if (!s)
+        return;
+    must(!s->inside); /* only from `closed` or from outside; io_stream_abort else */
+    io_task_cancel(&s->task);
+    ev_io_stop(s->loop->ev, &s->io);
+    close(s->io.fd);
+    if (s->linger)
+        io_timer_stop(s->linger);
+    free(s->linger);
+    io_tls_destroy(s->tls);
+    if (s->left)
+        drop_left(s);
+    buf_fini(&s->plain);
+    buf_fini(&s->cipher);
+    free(s);
+}
+
+void io_stream_abort(struct io_stream *s)
+{
+    over(s, ERR_CLOSED);
+    if (!s->inside && !s->told)
+        queue(s);
+}
+
+void io_stream_kick(struct io_stream *s)
+{
+    s->kicked = true;
+    if (!s->inside && s->state == STREAM_OPEN && can_output(s))
+        queue(s);
+}
+
+void io_stream_pause(struct io_stream *s)
+{
+    s->paused = true;
+    s->resumed = false;
+}
+
+void io_stream_resume(struct io_stream *s)
+{
+    s->resumed = true;
+    if (!s->paused && s->inside)
+        return;
+    s->paused = false;
+    if (s->state != STREAM_OVER)
+        queue(s);
+}
+
+void io_stream_finish(struct io_stream *s)
+{
+    if (s->finishing || s->state == STREAM_OVER)
+        return;
+    s->finishing = true;
+    if (s->state != STREAM_OPEN) /* nothing was said yet */
+        over(s, ERR_CLOSED);
+    else if (!s->fin_seen)
+        watch(s, EV_READ, 0); /* and drop it: who can't send does not read the answer */
+    if (!s->inside)
+        queue(s);
+}
+
+const struct addr *io_stream_peer(const struct io_stream *s)
+{
+    return &s->peer;
+}
+
+struct io_loop *io_stream_loop(const struct io_stream *s)
+{
+    return s->loop;
+}
+
+bool io_stream_is_tls(const struct io_stream *s)
+{
+    return s->tls != NULL;
+}
+
+bool io_stream_is_h2(const struct io_stream *s)
+{
+    return s->tls && io_tls_is_h2(s->tls);
+}
+
+const char *io_stream_tls_version(const struct io_stream *s)
+{
+    return s->tls ? io_tls_version(s->tls) : "";
+}
+
+const char *io_stream_server_name(const struct io_stream *s)
+{
+    return s->tls ? io_tls_server_name(s->tls) : "";
+}
+
+bool io_stream_has_leftover(const struct io_stream *s)
+{
+    return s->left != NULL;
+}
+
+const char *io_stream_tls_error(const struct io_stream *s)
+{
+    return s->tls ? io_tls_error(s->tls) : "";
+}
