@@ -31,8 +31,9 @@ struct front_rewrite {
 };
 
 /* The request towards `server`, from a copy of the client's fields: hop-by-hop, TE, Expect and
- * unkeyed inputs out; X-Forwarded-For, -Proto, -Host, Via, CDN-Loop and `add:` in; authority
- * by `host:`; scheme by the server. The target is normalised already. */
+ * unkeyed inputs out; X-Forwarded-For, -Proto, -Host, X-Request-ID, Via, CDN-Loop and `add:`
+ * in; authority by `host:`; scheme by the server. The target is normalised already. What a
+ * trusted proxy says of the client is kept and continued. */
 bool front_rewrite_outgoing(const struct front_rewrite *w,
                             const struct conf_origin_server *server, struct http_request *r,
                             struct arena *a);
@@ -60,6 +61,10 @@ struct front_cache_status {
 /* "perigee; hit; ttl=59", "perigee; fwd=uri-miss; stored", ... borrowed from the arena. */
 bool front_rewrite_cache_status(const struct front_cache_status *s, struct arena *a,
                                 struct span *out);
+/* "cache;desc=hit, total;dur=1.25, origin;dur=1.10" for Server-Timing, times in us; origin_us
+ * -1: no origin was asked. */
+bool front_rewrite_server_timing(const struct front_cache_status *s, int64_t total_us,
+                                 int64_t origin_us, struct arena *a, struct span *out);
 /* "perigee; error=connection_refused", ... static. Empty: no such failure. */
 struct span front_rewrite_proxy_status(enum cache_failure why);
 unsigned front_rewrite_failure_status(enum cache_failure why); /* 502, 503, 504, 508 */
