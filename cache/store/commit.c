@@ -242,9 +242,10 @@ static void learn_cost(struct store_commit *c, const struct attempt *a)
 
 static void made_true(struct store_commit *c, const struct attempt *a)
 {
-    memmove(c->gone.body_id, c->gone.body_id + a->gone_done,
-            (c->gone.count - a->gone_done) * sizeof *c->gone.body_id);
     c->gone.count -= a->gone_done;
+    if (c->gone.count > 0)
+        memmove(c->gone.body_id, c->gone.body_id + a->gone_done,
+                c->gone.count * sizeof *c->gone.body_id);
     memmove(c->victim, c->victim + a->victims_done,
             (c->victim_count - a->victims_done) * sizeof *c->victim);
     c->victim_count -= a->victims_done;

@@ -39,6 +39,7 @@ struct store {
 #define STORE_RETRY_MIN_MS 1000
 void store_writer_post(struct store *s, struct store_job *job);
 void store_writer_tick(struct store *s);
+void store_writer_chores(struct store *s); /* goes on deleting, if there is something */
 /* The last run: nothing that the index gave up may stay. */
 void store_writer_finish(struct store *s);
 bool store_writer_reopen(struct store_commit *c, bool wipe);

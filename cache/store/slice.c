@@ -86,6 +86,7 @@ struct store_slot *store_slice_begin(struct store_slices *s, enum err *out_err)
         must(pthread_rwlock_unlock(&s->env_lock) == 0);
         return NULL;
     }
+    *out_err = ERR_OK;
     atomic_store(&slot->since_ms, store_slice_clock_ms());
     if (slot->txn.handle)
         lmdb_renew(&slot->txn);

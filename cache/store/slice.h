@@ -39,7 +39,7 @@ void store_slice_shut(struct store_slices *s);
 void store_slice_open(struct store_slices *s);
 uint64_t store_slice_oldest_ms(const struct store_slices *s);
 
-/* Opens a transaction: borrowed until _end. NULL: *out_err says why. */
+/* Opens a transaction: borrowed until _end. NULL: *out_err, always written, says why. */
 struct store_slot *store_slice_begin(struct store_slices *s, enum err *out_err);
 void store_slice_end(struct store_slices *s, struct store_slot *slot);
 

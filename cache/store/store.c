@@ -61,8 +61,7 @@ enum err store_open(const struct store_conf *conf, struct store **out)
         store_close(s);
         return err;
     }
-    if (store_commit_busy(&s->commit))
-        store_writer_tick(s);
+    store_writer_chores(s);
     *out = s;
     return ERR_OK;
 }

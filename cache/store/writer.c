@@ -128,12 +128,17 @@ static void gather(struct store *s)
 
 static void open_chore(struct letter *l);
 
-static void run_batch(struct store *s)
+void store_writer_chores(struct store *s)
 {
-    store_commit_run(&s->commit);
     if (store_commit_busy(&s->commit) && !atomic_load(&s->stopping) &&
         !atomic_exchange(&s->chore_out, true))
         letter_crew_post(s->writer, &s->chore, open_chore);
+}
+
+static void run_batch(struct store *s)
+{
+    store_commit_run(&s->commit);
+    store_writer_chores(s);
 }
 
 static void open_chore(struct letter *l)
