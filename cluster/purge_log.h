@@ -1,0 +1,155 @@
+/* cluster/purge_log.h - the rules of the purge log: what is pending, synced, kept, dropped.
+ *
+ * Sans-I/O. design: purge.md. A lone node is a cluster of one: records carry stream and seq,
+ * and a version vector over synced records only, though nobody asks for it yet.
+ *
+ * Who calls what, in this order:
+ *   1. cluster_purge_log_create; cluster_purge_disk_open fills it (load, loaded), so that
+ *      streams and numbers of earlier starts are known; cluster_purge_disk_replay gives node
+ *      the stored records with their stored numbers.
+ *   2. For each purge: node takes an apply_no, puts the purge in effect in memory, then calls
+ *      cluster_purge_log_accept with that number, then (once for a whole request, or before
+ *      its loop sleeps) cluster_purge_disk_pump.
+ *   3. The disk takes a batch (cluster_purge_log_take), writes it in its own thread, and gives
+ *      the outcome back in control (cluster_purge_log_written), which calls `answered` for each
+ *      record with a ticket, in order. ERR_OK: it and all before it in this log are synced.
+ *      Another error: not durable (503); it stays in effect, is tried again with the next
+ *      batch, and is synced silently when the disk recovers.
+ *   4. cluster_purge_log_swept, when the cache's sweep has made a number needless.
+ *
+ * Streams: the id is drawn by who creates the log, becomes this start's stream with the first
+ * purge accepted here, and is written in the transaction of that purge: no seq of it is told to
+ * anybody before it is on disk. A new start takes a new stream, so that no seq is used twice.
+ *
+ * Dropped are: a record whose key (kind, selector, site) a later one of the same stream has
+ * again, at least as hard, in the transaction that syncs the later one; all that an `all` of
+ * the same stream makes needless; what is older than keep_s and swept; and the oldest ones when
+ * the file is 3/4 full or there are too many. When such an oldest one was not swept yet, a
+ * floor is raised in the same transaction: replay then begins with a purge of everything at
+ * that number, so that no dropped purge is undone by a restart.
+ *
+ * Thread: control. Owns: pending records until they are synced.
+ * Limits: CLUSTER_PURGE_PENDING records and CLUSTER_PURGE_PENDING_BYTES that wait for the disk;
+ *         CLUSTER_PURGE_RECORDS kept (64 B of memory each; their text stays on disk).
+ * Errors: ERR_LIMIT.
+ */
+#pragma once
+
+#include "base/hash.h"
+#include "cluster/purge_record.h"
+
+#define CLUSTER_PURGE_BATCH 256
+#define CLUSTER_PURGE_PENDING 65536u
+#define CLUSTER_PURGE_PENDING_BYTES ((size_t)32 << 20)
+#define CLUSTER_PURGE_RECORDS (1u << 20)
+
+struct cluster_purge_log;
+struct cluster_purge_log_conf {
+    const char *node;         /* this node's id; borrowed */
+    int64_t keep_s;           /* purge_log.keep */
+    uint64_t stream_id;       /* random, for this start; not 0 */
+    struct hash_key hash_key; /* random */
+    uint32_t record_max;      /* 0: CLUSTER_PURGE_RECORDS */
+    /* Control's thread, from cluster_purge_log_written; may accept further purges. May be
+     * NULL. */
+    void (*answered)(void *user, uint64_t ticket, enum err err);
+    void *user;
+};
+struct cluster_purge_log *cluster_purge_log_create(const struct cluster_purge_log_conf *conf);
+void cluster_purge_log_destroy(struct cluster_purge_log *l); /* after the disk; NULL ok */
+void cluster_purge_log_keep(struct cluster_purge_log *l, int64_t keep_s); /* a reload */
+
+struct cluster_purge_id {
+    uint64_t stream, seq;
+};
+
+/* `p` passed purge_check and is copied. `ticket` 0: no answer wanted. With a dedup id that is
+ * known already nothing is written: *out_id is that record's, the answer comes with (or right
+ * after, when it is synced) that of the older one. ERR_LIMIT: too much waits for the disk; the
+ * purge is not in the log and stays in effect only in memory (503). */
+NODISCARD enum err cluster_purge_log_accept(struct cluster_purge_log *l, const struct purge *p,
+                                            uint64_t apply_no, uint64_t dedup, int64_t now_s,
+                                            uint64_t ticket, struct cluster_purge_id *out_id);
+/* No object that a purge with a number <= `apply_no` names is left anywhere. */
+void cluster_purge_log_swept(struct cluster_purge_log *l, uint64_t apply_no);
+
+enum cluster_purge_state {
+    CLUSTER_PURGE_UNKNOWN, /* never seen, or longer ago than we keep */
+    CLUSTER_PURGE_PENDING_HERE,
+    CLUSTER_PURGE_SYNCED,
+    CLUSTER_PURGE_SUPERSEDED, /* was synced; a later purge did its work, or it was dropped */
+};
+enum cluster_purge_state cluster_purge_log_state(const struct cluster_purge_log *l,
+                                                 struct cluster_purge_id id);
+/* With the record's text, borrowed until the next call into log or disk. ERR_NOT_FOUND;
+ * ERR_CORRUPT or ERR_SYS when it cannot be read back. */
+NODISCARD enum err cluster_purge_log_find(struct cluster_purge_log *l, struct cluster_purge_id id,
+                                          struct cluster_purge_record *out, bool *out_synced);
+/* Records accepted at or after `since_s` in the order they were applied here, at most `limit`.
+ * Returns how many were told. Each is borrowed until `tell` returns. */
+unsigned cluster_purge_log_list(struct cluster_purge_log *l, int64_t since_s, unsigned limit,
+                                void (*tell)(void *user, const struct cluster_purge_record *r,
+                                             bool synced),
+                                void *user);
+/* "<stream as 16 hex digits>:<seq>" */
+#define CLUSTER_PURGE_ID_TEXT 40
+const char *cluster_purge_id_print(struct cluster_purge_id id, char out[CLUSTER_PURGE_ID_TEXT]);
+NODISCARD enum err cluster_purge_id_parse(struct span text, struct cluster_purge_id *out);
+
+struct cluster_purge_log_figures {
+    uint64_t records, pending, streams; /* pending ones are among the records */
+    uint64_t used_bytes, max_bytes;     /* of the file */
+    uint64_t superseded, expired, displaced; /* dropped since the start, by why */
+    bool ok;                            /* the last write was synced */
+};
+void cluster_purge_log_figures(const struct cluster_purge_log *l,
+                               struct cluster_purge_log_figures *out);
+
+/* --- for cluster/purge_disk.c (and the simulator's disk) --- */
+
+struct cluster_purge_stream { /* as stored, one row each */
+    uint64_t id;
+    uint64_t synced_seq; /* highest contiguous one */
+    uint64_t floor_seq;  /* at or below it records may be gone for good */
+    int64_t last_at_s;
+};
+struct cluster_purge_floors { /* replay begins with `all` at these numbers; 0 = none */
+    uint64_t hard, soft;
+};
+struct cluster_purge_pending { /* a record on its way to the disk */
+    struct cluster_purge_pending *next;
+    struct cluster_purge_id id;
+    uint64_t ticket;
+    bool answered;
+    uint32_t bytes;
+    uint8_t value[]; /* as encoded */
+};
+struct cluster_purge_batch {
+    const struct cluster_purge_pending *first; /* `count` of them */
+    unsigned count;
+    struct cluster_purge_id drops[2 * CLUSTER_PURGE_BATCH];
+    unsigned drop_count;
+    struct cluster_purge_stream streams[2 * CLUSTER_PURGE_BATCH + 1]; /* rows to write */
+    unsigned stream_count;
+    struct cluster_purge_floors floors;
+    bool floors_changed;
+    int64_t now_s;
+};
+/* At open: rows first, then records in any order, then loaded. */
+void cluster_purge_log_load_stream(struct cluster_purge_log *l,
+                                   const struct cluster_purge_stream *row);
+void cluster_purge_log_load(struct cluster_purge_log *l, const struct cluster_purge_record *r);
+void cluster_purge_log_loaded(struct cluster_purge_log *l, struct cluster_purge_floors floors,
+                              uint64_t used_bytes, uint64_t max_bytes);
+/* How a synced record is read back; the text is borrowed until the next call. */
+typedef enum err cluster_purge_reader(void *disk, struct cluster_purge_id id,
+                                      struct cluster_purge_record *out);
+void cluster_purge_log_set_reader(struct cluster_purge_log *l, cluster_purge_reader *read,
+                                  void *disk);
+/* The next thing to do, if any; then no other until it was written. After a failure there is
+ * one only when a record has not been answered yet, or once a second. Everything in *out lives
+ * until cluster_purge_log_written. */
+bool cluster_purge_log_take(struct cluster_purge_log *l, int64_t now_s,
+                            struct cluster_purge_batch *out);
+void cluster_purge_log_written(struct cluster_purge_log *l, const struct cluster_purge_batch *b,
+                               enum err err, uint64_t used_bytes);
