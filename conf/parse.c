@@ -109,7 +109,8 @@ static struct conf_value *new_value(struct parser *p, enum conf_value_kind kind,
     return v;
 }
 
-static struct conf_value *read_text(struct parser *p, struct conf_place place)
+static struct conf_value *read_text(struct parser *p, struct conf_place place,
+                                    struct conf_place around)
 {
     struct conf_value *v = new_value(p, CONF_VALUE_TEXT, place);
     struct fy_token *token = p->event->scalar.value;
@@ -117,6 +118,8 @@ static struct conf_value *read_text(struct parser *p, struct conf_place place)
         return NULL;
     bool plain = !token || fy_token_scalar_style(token) == FYSS_PLAIN;
     v->nothing = plain && v->text.len == 0;
+    if (v->nothing) /* versions of the library place it differently */
+        v->place = around;
     if (memchr(v->text.ptr, '$', v->text.len))
         v->bad = !conf_environment_expand(p->arena, v->text, place, p->faults, &v->text);
     return v;
@@ -275,8 +278,8 @@ static struct conf_value *read_value(struct parser *p, int depth, struct conf_pl
     struct anchor *a = name ? name_anchor(p, name, place) : NULL;
     if (name && !a)
         return NULL;
-    struct conf_value *v =
-        p->event->type == FYET_SCALAR ? read_text(p, place) : read_entries(p, depth, place);
+    struct conf_value *v = p->event->type == FYET_SCALAR ? read_text(p, place, around)
+                                                         : read_entries(p, depth, place);
     if (a)
         a->value = v;
     return v;
