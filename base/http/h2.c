@@ -33,8 +33,7 @@ const struct http_h2_conf http_h2_conf_default = {
 struct stream {
     struct stream *next; /* in its bucket, or in the list of free ones */
     struct arena arena;
-    struct http_h2_head head; /* the one that arrives */
-    size_t uncredited;        /* body bytes given to the caller and not yet consumed */
+    size_t uncredited; /* body bytes given to the caller and not yet consumed */
     int32_t id;
     bool told;         /* the caller knows this stream */
     bool deaf;         /* nothing of it is delivered any more: refused or reset by us */
@@ -43,6 +42,8 @@ struct stream {
     bool head_only;    /* client: a HEAD request */
     bool remote_ended; /* END_STREAM received */
     bool local_ended;  /* END_STREAM sent */
+
+    struct http_h2_head head; /* the one that arrives; set when it begins */
 };
 
 struct http_h2 {
@@ -94,8 +95,8 @@ static struct stream *open_stream(struct http_h2 *h, int32_t id)
     if (s) {
         h->free = s->next;
         h->free_count--;
-        struct arena arena = s->arena;
-        *s = (struct stream){.arena = arena};
+        size_t from = offsetof(struct stream, uncredited);
+        memset((char *)s + from, 0, offsetof(struct stream, head) - from);
     } else {
         s = must_alloc(sizeof *s);
         arena_init(&s->arena, h->conf.arena_bytes);
@@ -291,6 +292,15 @@ static size_t put_status(unsigned status, char out[4])
     out[1] = (char)('0' + status / 10 % 10);
     out[2] = (char)('0' + status % 10);
     return 3;
+}
+
+static struct span put_length(int64_t value, char out[24])
+{
+    char *at = out + 24;
+    do
+        *--at = (char)('0' + value % 10);
+    while (value /= 10);
+    return span_of(at, (size_t)(out + 24 - at));
 }
 
 static nghttp2_nv nv_of(struct span name, struct span value)
@@ -763,8 +773,7 @@ static enum err submit_head(struct http_h2 *h, int32_t id, const struct http_res
         at = add_fields(nv, at, &r->block->fields);
     at = add_fields(nv, at, &r->fields);
     if (r->length_declared && r->body_bytes >= 0) {
-        int n = snprintf(length, sizeof length, "%lld", (long long)r->body_bytes);
-        nv[at++] = nv_of(SPAN("content-length"), span_of(length, (size_t)n));
+        nv[at++] = nv_of(SPAN("content-length"), put_length(r->body_bytes, length));
     }
     nghttp2_data_provider provider = {.read_callback = on_read};
     int rv = interim ? nghttp2_submit_headers(h->ng, NGHTTP2_FLAG_NONE, id, NULL, nv, at, NULL)
@@ -812,8 +821,7 @@ static size_t request_nv(nghttp2_nv *nv, const struct http_request *r, bool body
     if (r->has_trailer_support)
         nv[at++] = nv_of(SPAN("te"), SPAN("trailers"));
     if (r->body_bytes > 0 || (body && r->body_bytes == 0)) {
-        int n = snprintf(length, 24, "%lld", (long long)r->body_bytes);
-        nv[at++] = nv_of(SPAN("content-length"), span_of(length, (size_t)n));
+        nv[at++] = nv_of(SPAN("content-length"), put_length(r->body_bytes, length));
     }
     return at;
 }
