@@ -15,7 +15,7 @@ struct certificate {
     struct conf_certificate from; /* only the place is used once loaded */
     char *path;
     X509 *leaf;
-    STACK_OF(X509) *chain;
+    STACK_OF(X509) * chain;
     EVP_PKEY *key;
 };
 struct name {

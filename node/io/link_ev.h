@@ -23,7 +23,7 @@
 
 struct io_links;
 struct io_links *io_links_create(struct io_loop *l, struct io_resolver *r);
-void io_links_destroy(struct io_links *p); /* closes idle ones; none may be in use */
+void io_links_destroy(struct io_links *p);   /* closes idle ones; none may be in use */
 void io_links_drop_idle(struct io_links *p); /* after a reload */
 
 struct io_link_target {
@@ -31,7 +31,7 @@ struct io_link_target {
     uint16_t port;
     struct io_tls_context *tls; /* NULL: clear text; counted by the link */
     struct span server_name;    /* SNI and verification; empty = host */
-    bool fresh; /* no kept connection: the request may not be sent twice */
+    bool fresh;                 /* no kept connection: the request may not be sent twice */
     uint32_t connect_ms, first_byte_ms, idle_ms, keepalive_ms;
 };
 
@@ -41,7 +41,7 @@ enum io_link_failure {
     IO_LINK_CONNECT,
     IO_LINK_CONNECT_TIMEOUT,
     IO_LINK_TLS,
-    IO_LINK_CLOSED,   /* closed or reset before a whole head came */
+    IO_LINK_CLOSED, /* closed or reset before a whole head came */
     IO_LINK_FIRST_BYTE_TIMEOUT,
     IO_LINK_IDLE_TIMEOUT,
     IO_LINK_PROTOCOL, /* bytes that are no HTTP */

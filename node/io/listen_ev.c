@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 
-#define BACKLOG 4096           /* the kernel cuts it to net.core.somaxconn */
+#define BACKLOG 4096 /* the kernel cuts it to net.core.somaxconn */
 #define ACCEPTS_PER_TURN 16
 #define NO_DESCRIPTOR_MS 100
 
@@ -139,10 +139,9 @@ static void on_rested(struct io_timer *t)
     ev_io_start(l->loop->ev, &l->io);
 }
 
-struct io_listener *io_listen_start(struct io_loop *loop, int fd,
-                                    void (*accepted)(void *user, int fd,
-                                                     const struct addr *peer),
-                                    void *user)
+struct io_listener *
+io_listen_start(struct io_loop *loop, int fd,
+                void (*accepted)(void *user, int fd, const struct addr *peer), void *user)
 {
     struct io_listener *l = must_alloc(sizeof(*l));
     l->loop = loop;

@@ -24,8 +24,7 @@ NODISCARD enum err io_listen_probe(const struct addr *address, struct conf_place
 
 struct io_listener; /* accepting in one loop */
 /* `accepted` gets a descriptor to own. Stops accepting for 100 ms on EMFILE (logged). */
-struct io_listener *io_listen_start(struct io_loop *l, int fd,
-                                    void (*accepted)(void *user, int fd,
-                                                     const struct addr *peer),
-                                    void *user);
+struct io_listener *
+io_listen_start(struct io_loop *l, int fd,
+                void (*accepted)(void *user, int fd, const struct addr *peer), void *user);
 void io_listen_stop(struct io_listener *l); /* does not close fd; NULL ok */

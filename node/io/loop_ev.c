@@ -8,8 +8,8 @@
 #include "base/http/date.h"
 #include "node/io/tls.h"
 
-#define SLABS_KEPT 16       /* spare slabs of a loop: 1.8 MiB */
-#define ROUNDS_MAX 16       /* letters that make tasks that make letters, before a new turn */
+#define SLABS_KEPT 16 /* spare slabs of a loop: 1.8 MiB */
+#define ROUNDS_MAX 16 /* letters that make tasks that make letters, before a new turn */
 #define SLOW_TURN_US 10000
 
 struct detail {
@@ -17,7 +17,7 @@ struct detail {
     ev_async wake;
     ev_prepare prepare;
     ev_check check;
-    ev_idle idle; /* active: do not sleep, there is work for the next turn */
+    ev_idle idle;               /* active: do not sleep, there is work for the next turn */
     struct io_task soon, later; /* ring ends */
     char *slabs[SLABS_KEPT];
     unsigned slab_count;

@@ -20,20 +20,20 @@ struct io_loop {
     struct ev_loop *ev;
     struct letter_mailbox mailbox;
     int64_t now_ms, now_s;
-    char date[32];  /* HTTP date of now_s, 29 characters */
+    char date[32]; /* HTTP date of now_s, 29 characters */
     /* Scratch of one callback, shared by all streams of this loop (io/stream_ev.c). */
-    char *input;       /* IO_INPUT_BYTES: what one recv brought */
-    char *plain;       /* IO_INPUT_BYTES: what TLS made of it; also offered to cores to gather
-                        * output frames in */
-    char *output;      /* IO_OUTPUT_BYTES: records to send */
+    char *input;  /* IO_INPUT_BYTES: what one recv brought */
+    char *plain;  /* IO_INPUT_BYTES: what TLS made of it; also offered to cores to gather
+                   * output frames in */
+    char *output; /* IO_OUTPUT_BYTES: records to send */
     struct io_tls_scratch *scratch; /* the same memory, as TLS sees it (io/tls.h) */
-    void *detail;      /* implementation's own */
+    void *detail;                   /* implementation's own */
 };
 #define IO_INPUT_BYTES 65536
-#define IO_SLAB_BYTES (48 * 1024)                 /* plain bytes per turn and connection */
+#define IO_SLAB_BYTES (48 * 1024) /* plain bytes per turn and connection */
 #define IO_OUTPUT_BYTES (IO_SLAB_BYTES + 4 * 16640)
 
-struct io_loop *io_loop_create(void); /* owned */
+struct io_loop *io_loop_create(void);    /* owned */
 void io_loop_destroy(struct io_loop *l); /* NULL ok */
 void io_loop_run(struct io_loop *l);     /* until io_loop_stop */
 void io_loop_stop(struct io_loop *l);    /* any thread */

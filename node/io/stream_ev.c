@@ -14,10 +14,10 @@
 
 #define SLABS_PER_TURN 4
 #define SPANS_MAX 16
-#define CALL_COST 512                 /* of the slab, for the records that one output call makes */
-#define GATHER_BYTES 4096             /* clear text up to this is copied to share a send */
-#define SWAP_BYTES 16384              /* a leftover over this keeps the whole slab, uncopied */
-#define LEFT_MAX_BYTES (256 * 1024)   /* leftovers that TLS itself adds to: KeyUpdate floods */
+#define CALL_COST 512     /* of the slab, for the records that one output call makes */
+#define GATHER_BYTES 4096 /* clear text up to this is copied to share a send */
+#define SWAP_BYTES 16384  /* a leftover over this keeps the whole slab, uncopied */
+#define LEFT_MAX_BYTES (256 * 1024) /* leftovers that TLS itself adds to: KeyUpdate floods */
 #define LINGER_MS 1000
 
 enum state {
@@ -43,18 +43,18 @@ struct io_stream {
     struct io_timer *linger; /* made when needed */
     struct addr peer;
     enum state state;
-    enum err why; /* with STREAM_OVER */
+    enum err why;  /* with STREAM_OVER */
     bool outgoing; /* we connected */
     bool left_is_slab;
-    bool inside;    /* in a callback of this stream's pump */
-    bool told;      /* `closed` was called */
+    bool inside; /* in a callback of this stream's pump */
+    bool told;   /* `closed` was called */
     bool paused;
-    bool resumed; /* within the input call that runs */
-    bool kicked;    /* ask for output again */
-    bool input_over;   /* input_end told, or never to be */
+    bool resumed;    /* within the input call that runs */
+    bool kicked;     /* ask for output again */
+    bool input_over; /* input_end told, or never to be */
     bool fin_seen;
     bool finishing;
-    bool shut; /* no more output; close_notify is made */
+    bool shut;        /* no more output; close_notify is made */
     bool send_broken; /* they reset or do not read any more; what they sent may still come */
 };
 

@@ -60,8 +60,8 @@ void io_stream_destroy(struct io_stream *s); /* closes at once; NULL ok */
 /* Ends it from inside any callback: no more calls but `closed` (ERR_CLOSED), in this turn. */
 void io_stream_abort(struct io_stream *s);
 
-void io_stream_kick(struct io_stream *s);   /* output has more: asked in this or the next turn */
-void io_stream_pause(struct io_stream *s);  /* no more input, please */
+void io_stream_kick(struct io_stream *s);  /* output has more: asked in this or the next turn */
+void io_stream_pause(struct io_stream *s); /* no more input, please */
 void io_stream_resume(struct io_stream *s); /* kept bytes are offered again, from the loop */
 /* Send what output still has, then close_notify and close in order, lingering at most 1 s for
  * the other side (so that a reset does not eat the last answer). `closed` follows. */
@@ -70,9 +70,9 @@ void io_stream_finish(struct io_stream *s);
 const struct addr *io_stream_peer(const struct io_stream *s);
 struct io_loop *io_stream_loop(const struct io_stream *s);
 bool io_stream_is_tls(const struct io_stream *s);
-bool io_stream_is_h2(const struct io_stream *s);       /* ALPN chose h2 */
+bool io_stream_is_h2(const struct io_stream *s);              /* ALPN chose h2 */
 const char *io_stream_tls_version(const struct io_stream *s); /* "TLSv1.3"; "" = clear */
 const char *io_stream_server_name(const struct io_stream *s); /* SNI, lower case; "" = none */
-bool io_stream_has_leftover(const struct io_stream *s); /* the socket did not take all */
+bool io_stream_has_leftover(const struct io_stream *s);       /* the socket did not take all */
 /* The verification error of a failed client handshake, for the log; "" = none. */
 const char *io_stream_tls_error(const struct io_stream *s);

@@ -308,8 +308,8 @@ struct io_tls_context *io_tls_client_create(const char *ca, bool verify,
     SSL_CTX_set_verify(x, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     if (!verify)
         return c;
-    int loaded = ca && *ca ? SSL_CTX_load_verify_file(x, ca)
-                           : SSL_CTX_set_default_verify_paths(x);
+    int loaded =
+        ca && *ca ? SSL_CTX_load_verify_file(x, ca) : SSL_CTX_set_default_verify_paths(x);
     ERR_clear_error();
     if (loaded == 1)
         return c;

@@ -24,7 +24,8 @@ struct io_tls_context *io_tls_admin_create(const struct conf_admin *a,
                                            struct conf_faults *faults);
 /* Towards an origin: verify by `ca` file or the system's store; ALPN http/1.1. */
 struct io_tls_context *io_tls_client_create(const char *ca, bool verify,
-                                            struct conf_place place, struct conf_faults *faults);
+                                            struct conf_place place,
+                                            struct conf_faults *faults);
 struct io_tls_context *io_tls_context_hold(struct io_tls_context *t);
 void io_tls_context_drop(struct io_tls_context *t); /* NULL ok */
 
@@ -47,7 +48,7 @@ struct io_tls *io_tls_accept(struct io_tls_context *c, struct io_tls_scratch *s)
 /* server_name: verified, and sent as SNI unless it is an address. */
 struct io_tls *io_tls_connect(struct io_tls_context *c, struct io_tls_scratch *s,
                               const char *server_name); /* or NULL */
-void io_tls_destroy(struct io_tls *t); /* NULL ok */
+void io_tls_destroy(struct io_tls *t);                  /* NULL ok */
 /* OK: ready. AGAIN: more input, please. LIB: over; an alert may be in `out`. */
 NODISCARD enum err io_tls_handshake(struct io_tls *t);
 /* OK with *out_len > 0, AGAIN, CLOSED (close_notify), LIB. */

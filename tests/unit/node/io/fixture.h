@@ -78,8 +78,8 @@ __attribute__((unused)) static void fixture_certificate(const char *name, const 
     snprintf(path, sizeof(path), "%s.key", fixture_path(name));
     f = fopen(path, "w");
     assert_non_null(f);
-    assert_int_equal(PEM_write_PrivateKey(f, key, pass ? EVP_aes_128_cbc() : NULL, NULL, 0, NULL,
-                                          pass ? (void *)(uintptr_t)pass : NULL),
+    assert_int_equal(PEM_write_PrivateKey(f, key, pass ? EVP_aes_128_cbc() : NULL, NULL, 0,
+                                          NULL, pass ? (void *)(uintptr_t)pass : NULL),
                      1);
     fclose(f);
     X509_free(x);
@@ -128,30 +128,4 @@ __attribute__((unused)) static void fixture_pair(int fd[2], bool small)
         assert_int_equal(setsockopt(fd[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)), 0);
     int flags = SOCK_NONBLOCK;
     assert_int_equal(ioctl(fd[0], FIONBIO, &flags), 0);
-}
-
-/* Until conf is there. */
-__attribute__((weak)) void conf_fault_add(struct conf_faults *f, struct conf_place place,
-                                          const char *fmt, ...)
-{
-    char text[512];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(text, sizeof(text), fmt, args);
-    va_end(args);
-    f->at = must_realloc(f->at, sizeof(*f->at) * (f->count + 1));
-    f->at[f->count++] =
-        (struct conf_fault){.line = place.line, .column = place.column, .message = strdup(text)};
-    f->errors++;
-}
-__attribute__((weak)) void conf_fault_warn(struct conf_faults *f, struct conf_place place,
-                                           const char *fmt, ...)
-{
-    (void)f, (void)place, (void)fmt;
-}
-__attribute__((weak)) void conf_faults_fini(struct conf_faults *f)
-{
-    for (uint32_t i = 0; i < f->count; i++)
-        free(f->at[i].message);
-    free(f->at);
 }

@@ -57,7 +57,8 @@ static void test_accept_and_busy(void **state)
     assert_int_equal(io_listen_bind(&at, place, "listeners[web]", &faults, &two), ERR_OK);
     assert_int_equal(io_listen_probe(&at, place, "listeners[web]", &faults), ERR_SYS);
     assert_int_equal(faults.errors, 1);
-    assert_non_null(strstr(faults.at[0].message, "listeners[web]: cannot listen on 127.0.0.1:"));
+    assert_non_null(
+        strstr(faults.at[0].message, "listeners[web]: cannot listen on 127.0.0.1:"));
     assert_non_null(strstr(faults.at[0].message, ": address already in use"));
     assert_int_equal(faults.at[0].line, 3);
     close(two);

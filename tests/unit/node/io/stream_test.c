@@ -151,8 +151,7 @@ static void say(struct side *d, const char *text)
 
 static void accept_on(struct fixture_loop *f, int fd, bool tls, struct side *d)
 {
-    d->stream =
-        io_stream_accept(f->loop, fd, &nobody, tls ? server_tls : NULL, &functions, d);
+    d->stream = io_stream_accept(f->loop, fd, &nobody, tls ? server_tls : NULL, &functions, d);
     assert_non_null(d->stream);
 }
 
@@ -177,8 +176,8 @@ static void connect_both(struct fixture_loop *f, bool tls, const char *name, boo
     int bytes = 8192, listener = listen_loopback(&at);
     server->partner = client;
     client->partner = server;
-    client->stream = io_stream_connect(f->loop, &at, tls ? client_tls : NULL, name, &functions,
-                                       client);
+    client->stream =
+        io_stream_connect(f->loop, &at, tls ? client_tls : NULL, name, &functions, client);
     assert_non_null(client->stream);
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
     assert_true(fd >= 0);
@@ -550,7 +549,8 @@ static void test_tls_endings(void **state)
         assert_string_equal(v.echo, "hello");
         SSL_SESSION_free(v.ticket);
     }
-    struct visit v = {.name = "a.example", .trick = TRICK_KEY_UPDATE, .version = TLS1_3_VERSION};
+    struct visit v = {
+        .name = "a.example", .trick = TRICK_KEY_UPDATE, .version = TLS1_3_VERSION};
     visit(&v);
     assert_string_equal(v.echo, "hello");
     SSL_SESSION_free(v.ticket);
@@ -566,8 +566,8 @@ static void test_names(void **state)
     static const struct {
         const char *why, *name, *cn;
     } rows[] = {
-        {"default", "a.example", "a"},      {"second", "B.Example", "b"},
-        {"wildcard", "x.b.example", "b"},   {"unknown: default", "z.example", "a"},
+        {"default", "a.example", "a"},    {"second", "B.Example", "b"},
+        {"wildcard", "x.b.example", "b"}, {"unknown: default", "z.example", "a"},
         {"none: default", NULL, "a"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -600,9 +600,8 @@ static void test_resumption(void **state)
         struct visit first = {.name = rows[row].first, .version = versions[i % 2]};
         visit(&first);
         assert_non_null(first.ticket);
-        struct visit second = {.name = rows[row].second,
-                               .version = versions[i % 2],
-                               .session = first.ticket};
+        struct visit second = {
+            .name = rows[row].second, .version = versions[i % 2], .session = first.ticket};
         visit(&second);
         if (!second.connected || second.resumed != rows[row].resumed)
             fail_msg("%s, version %x", rows[row].why, versions[i % 2]);
@@ -623,7 +622,10 @@ static void test_alpn(void **state)
         {"h2 wins", "\x08http/1.1\x02h2", true, 2},
         {"http/1.1", "\x08http/1.1", true, 8},
         {"none offered", NULL, true, 0},
-        {"none in common", "\x03" "ftp", false, 0},
+        {"none in common",
+         "\x03"
+         "ftp",
+         false, 0},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct visit v = {.alpn = rows[i].offered};
@@ -672,14 +674,15 @@ static int make(void **state)
         {.cert = fixture_path("a.crt"), .key = fixture_path("a.key")},
         {.cert = fixture_path("b.crt"), .key = fixture_path("b.key")},
     };
-    struct conf_listener l = {.name = "web", .tls = true, .h1 = true, .h2 = true, .tls_min = 12};
+    struct conf_listener l = {
+        .name = "web", .tls = true, .h1 = true, .h2 = true, .tls_min = 12};
     struct conf_faults faults = {0};
     struct io_certs *certs = io_certs_create(list, 2, &faults);
     assert_non_null(certs);
     server_tls = io_tls_server_create(&l, certs, &faults);
     io_certs_drop(certs);
-    client_tls = io_tls_client_create(fixture_path("a.crt"), true, (struct conf_place){0},
-                                      &faults);
+    client_tls =
+        io_tls_client_create(fixture_path("a.crt"), true, (struct conf_place){0}, &faults);
     assert_true(server_tls && client_tls);
     signal(SIGPIPE, SIG_IGN); /* of the other ends in threads */
     return 0;
@@ -697,22 +700,14 @@ static int clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_half_close),
-        cmocka_unit_test(test_kick_from_outside),
-        cmocka_unit_test(test_echo_clear),
-        cmocka_unit_test(test_nibbles_clear),
-        cmocka_unit_test(test_echo_tls),
-        cmocka_unit_test(test_nibbles_tls),
-        cmocka_unit_test(test_slow_reader),
-        cmocka_unit_test(test_linger_ends),
-        cmocka_unit_test(test_endings),
-        cmocka_unit_test(test_reset_while_paused),
-        cmocka_unit_test(test_abort_inside),
-        cmocka_unit_test(test_connect_refused),
-        cmocka_unit_test(test_tls_endings),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_resumption),
-        cmocka_unit_test(test_alpn),
+        cmocka_unit_test(test_half_close),   cmocka_unit_test(test_kick_from_outside),
+        cmocka_unit_test(test_echo_clear),   cmocka_unit_test(test_nibbles_clear),
+        cmocka_unit_test(test_echo_tls),     cmocka_unit_test(test_nibbles_tls),
+        cmocka_unit_test(test_slow_reader),  cmocka_unit_test(test_linger_ends),
+        cmocka_unit_test(test_endings),      cmocka_unit_test(test_reset_while_paused),
+        cmocka_unit_test(test_abort_inside), cmocka_unit_test(test_connect_refused),
+        cmocka_unit_test(test_tls_endings),  cmocka_unit_test(test_names),
+        cmocka_unit_test(test_resumption),   cmocka_unit_test(test_alpn),
         cmocka_unit_test(test_verify),
     };
     return cmocka_run_group_tests(tests, make, clean);
