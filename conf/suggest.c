@@ -45,7 +45,7 @@ void conf_suggest_offer(struct conf_suggest *s, struct span known)
     if (s->word.len > CONF_SUGGEST_WORD_MAX || known.len > CONF_SUGGEST_WORD_MAX)
         return;
     unsigned d = distance(s->word, known);
-    if (d < s->best_distance && d < known.len) {
+    if (d < s->best_distance) {
         s->best = known;
         s->best_distance = d;
     }

@@ -57,6 +57,7 @@ static const struct said_row rows[] = {
      "no such site, and a name twice"},
     {SMALLEST "limits: { fields: { one: 64KiB } }\n",
      "f:4:26: \"one\" field is allowed more than \"all\" together\n", "more than all"},
+    {SMALLEST "limits: { fields: { one: 32KiB } }\n", "", "as much as all"},
     {LISTENERS TWO "sites: [{ hosts: [\"*\"] }]\n",
      "f:3:9: \"origin\" is missing, and there are 2 to choose from\n", "which origin?"},
     {LISTENERS TWO

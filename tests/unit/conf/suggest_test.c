@@ -18,6 +18,8 @@ static void test_suggest(void **state)
         {"limit", "limits", "the nearest, not the first"},
         {"lgs", "logs", "a short word allows one step"},
         {"lg", "", "two steps in two letters: anything would do"},
+        {"lmts", "limits", "two steps in four letters"},
+        {"lxxxts", "", "three steps in six letters"},
         {"ip", "id", "one step of two letters"},
         {"cluster", "", "nothing is near"},
         {"", "", "empty"},
