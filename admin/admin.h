@@ -45,8 +45,8 @@ typedef void admin_answered(void *user, const struct admin_answer *answer);
 
 void admin_handle(struct admin *a, const struct admin_request *r, admin_answered *answered,
                   void *user);
-/* PURGE /path on a data listener. `url` is the absolute URL asked for; `may_purge`: the client's
- * address is in purge_from; else a token of that site is needed. */
+/* PURGE /path on a data listener. `url` is the absolute URL asked for; `may_purge`: the
+ * client's address is in purge_from; else a token of that site is needed. */
 void admin_purge_method(struct admin *a, const struct admin_request *r, struct span url,
                         const struct conf_site *site, bool may_purge, admin_answered *answered,
                         void *user);

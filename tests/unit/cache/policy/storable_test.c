@@ -83,6 +83,8 @@ static const struct {
      "cache-control: max-age=0, stale-while-revalidate=5", POLICY_STORE_YES},
     {"a window of nothing", HTTP_GET, "", 200, "cache-control: max-age=0, stale-if-error=0",
      POLICY_STORE_LIFETIME},
+    {"the other one of nothing", HTTP_GET, "", 200,
+     "cache-control: max-age=0, stale-while-revalidate=0", POLICY_STORE_LIFETIME},
     {"a window that is forbidden", HTTP_GET, "", 200,
      "cache-control: max-age=0, stale-if-error=5, must-revalidate", POLICY_STORE_LIFETIME},
     {"a tag to ask about", HTTP_GET, "", 200, "etag: \"a\"", POLICY_STORE_YES},

@@ -64,6 +64,8 @@ static const struct {
     {"such a tag, but the date agrees", "last-modified: " LM, "etag: \"a\"\nlast-modified: " LM,
      true},
     {"no validator at all", "etag: \"a\"", "x: y", true},
+    {"no validator, a date was stored", "last-modified: " LM, "x: y", true},
+    {"a date that was never stored", "x: y", "last-modified: " LM, true},
     {"the tag was left out, the date agrees", "etag: \"a\"\nlast-modified: " LM,
      "last-modified: " LM, true},
     {"the tag was left out, the date does not", "etag: \"a\"\nlast-modified: " LM,

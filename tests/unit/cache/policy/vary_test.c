@@ -71,6 +71,8 @@ static const struct {
      "accept-language: de; q=0.5", true},
     {"other weights", "accept-language", "accept-language: en, de;q=0.5",
      "accept-language: en;q=0.5, de", false},
+    {"the weight itself", "accept-language", "accept-language: en, de;q=0.5",
+     "accept-language: en, de;q=0.4", false},
     {"q=1 is none", "accept-language", "accept-language: de;q=1.0", "accept-language: de",
      true},
     {"malformed q is compared as written", "accept-language", "accept-language: en, de;q=x",

@@ -1,0 +1,61 @@
+#include "admin/doors.h"
+
+#include "admin/purge.h"
+#include "cache/policy/tags.h"
+
+static bool is_soft(const struct http_fields *f)
+{
+    const struct http_field *field = http_fields_find_text(f, SPAN("fastly-soft-purge"));
+    if (field && span_equal(field->value, SPAN("1")))
+        return true;
+    field = http_fields_find_text(f, SPAN("x-purge-mode"));
+    return field && span_equal_nocase(field->value, SPAN("soft"));
+}
+
+/* The purges that the request names. NULL, or what is wrong. */
+static const char *read_purges(const struct admin_call *c, struct span url,
+                               const struct conf_site *site, struct purge *out,
+                               uint32_t *out_count)
+{
+    static const char *names[] = {"surrogate-key", "xkey"};
+    static const struct conf_texts fields = {names, ARRAY_LEN(names)};
+    const struct http_fields *f = &c->request->request->fields;
+    struct purge like = {.kind = PURGE_URL, .mode = PURGE_HARD, .selector = url};
+    struct policy_tags *tags = arena_alloc(c->arena, sizeof *tags);
+    if (is_soft(f))
+        like.mode = PURGE_SOFT;
+    if (!tags || policy_tags(f, &fields, c->arena, tags) != ERR_OK)
+        return "too many tags";
+    out[0] = like;
+    *out_count = 1;
+    for (uint32_t i = 0; i < tags->count; i++) {
+        out[i] = (struct purge){.kind = PURGE_TAG,
+                                .mode = like.mode,
+                                .selector = tags->at[i],
+                                .site = span_text(site->name)};
+        *out_count = i + 1;
+    }
+    for (uint32_t i = 0; i < *out_count; i++)
+        if (purge_check(&out[i]) != ERR_OK)
+            return "no such URL or tag can be";
+    return NULL;
+}
+
+void admin_doors_purge(const struct admin_core *core, const struct admin_call *c,
+                       struct span url, const struct conf_site *site, bool may_purge)
+{
+    struct purge purges[POLICY_TAGS_MAX];
+    uint32_t count;
+    const char *wrong = read_purges(c, url, site, purges, &count);
+    if (wrong) {
+        admin_call_fault(c, 400, "%s", wrong);
+        return;
+    }
+    /* The door is the site's: a URL under it is all that an address is trusted with. */
+    if (!may_purge && !c->caller.token) {
+        admin_call_fault(c, 403, "PURGE is not allowed from this address");
+        return;
+    }
+    if (may_purge || admin_purge_allowed(core, c, purges, count))
+        admin_purge_submit(core, c, purges, count);
+}

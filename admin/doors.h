@@ -1,0 +1,15 @@
+/* admin/doors.h - purges that come in another shape than our own API.
+ *
+ * PURGE on a data listener (Varnish, Squid, nginx, WordPress, FOSHttpCache): the URL asked for,
+ * or the tags that a Surrogate-Key or xkey field on it names, of that site.
+ * "Fastly-Soft-Purge: 1" or "X-Purge-Mode: soft" makes it soft. From an address in the site's
+ * purge_from, or with a token.
+ *
+ * Thread: control.
+ */
+#pragma once
+
+#include "admin/call.h"
+
+void admin_doors_purge(const struct admin_core *core, const struct admin_call *c,
+                       struct span url, const struct conf_site *site, bool may_purge);

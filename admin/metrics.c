@@ -1,0 +1,130 @@
+#include "admin/metrics.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/counter.h"
+
+static void put(struct buf *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void put(struct buf *out, const char *fmt, ...)
+{
+    char line[1024];
+    va_list args;
+    va_start(args, fmt);
+    int len = vsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    must(len >= 0 && (size_t)len < sizeof line);
+    must(buf_append(out, span_of(line, (size_t)len)) == ERR_OK); /* the queue has no cap */
+}
+
+static void put_head(struct buf *out, const char *name, const char *type, const char *help)
+{
+    put(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* Lines of one name must stand together; the table keeps them so, label after label. */
+static void put_counters(struct buf *out)
+{
+    const char *last = "";
+    for (int i = 0; i < COUNTER_COUNT; i++) {
+        const struct counter_info *info = counter_info((enum counter)i);
+        if (strcmp(info->name, last) != 0)
+            put_head(out, info->name, "counter", info->help);
+        last = info->name;
+        put(out, "%s%s%s%s %" PRIu64 "\n", info->name, info->label ? "{" : "",
+            info->label ? info->label : "", info->label ? "}" : "",
+            counter_sum((enum counter)i));
+    }
+}
+
+static void put_gauges(struct buf *out, const struct admin_figures *f, bool ready)
+{
+    const struct {
+        const char *name, *help;
+        uint64_t value;
+    } gauges[] = {
+        {"perigee_ready", "1 while a load balancer may send traffic.", ready},
+        {"perigee_uptime_seconds", "Since this process began to serve.",
+         f->uptime_s > 0 ? (uint64_t)f->uptime_s : 0},
+        {"perigee_workers", "Worker threads.", f->workers},
+        {"perigee_client_connections", "Client connections that are open now.", f->connections},
+        {"perigee_cache_objects", "Known objects, in RAM or on disk.", f->objects},
+        {"perigee_cache_objects_in_memory", "Objects whose body is in RAM.",
+         f->objects_in_memory},
+        {"perigee_cache_memory_bytes", "RAM that the cache holds.", f->memory_bytes},
+        {"perigee_cache_memory_max_bytes", "RAM that the cache may hold.", f->memory_max_bytes},
+        {"perigee_cache_disk_on", "1 while the disk tier is usable.", f->disk_on},
+        {"perigee_cache_disk_used_bytes", "Pages of the store that are in use.",
+         f->disk_used_bytes},
+        {"perigee_cache_disk_max_bytes", "Size of the store's map.", f->disk_max_bytes},
+        {"perigee_cache_scanning", "1 while the start's walk over the store runs.",
+         f->scanning},
+        {"perigee_cache_queue_bytes", "Bytes on their way to the store writer.",
+         f->queue_bytes},
+        {"perigee_cache_fills", "Objects that are being fetched now.", f->fills},
+        {"perigee_cache_oldest_reader_milliseconds",
+         "Age of the oldest read transaction of the store.", f->oldest_reader_ms},
+        {"perigee_cache_last_batch_milliseconds", "What the last commit of the store took.",
+         f->last_batch_ms},
+        {"perigee_purge_log_ok", "1 while purges reach the disk.", f->purge_log_ok},
+        {"perigee_purge_log_records", "Records in the purge log.", f->purge_log_records},
+        {"perigee_purge_log_bytes", "Size of the purge log.", f->purge_log_bytes},
+        {"perigee_purge_log_max_bytes", "Cap of the purge log.", f->purge_log_max_bytes},
+        {"perigee_purge_names", "Names in the table of purged names.", f->purge_names},
+        {"perigee_config_serial", "1, and one more with each reload.", f->config_serial},
+        {"perigee_config_loaded_seconds", "When the configuration was loaded, Unix time.",
+         f->config_loaded_at_s > 0 ? (uint64_t)f->config_loaded_at_s : 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(gauges); i++) {
+        put_head(out, gauges[i].name, "gauge", gauges[i].help);
+        put(out, "%s %" PRIu64 "\n", gauges[i].name, gauges[i].value);
+    }
+}
+
+static void put_up(void *user, const struct admin_server *s)
+{
+    put(user, "perigee_origin_up{origin=\"%.200s\",server=\"%.200s\"} %d\n", s->origin,
+        s->server, s->up);
+}
+
+static void put_requests(void *user, const struct admin_server *s)
+{
+    put(user,
+        "perigee_origin_server_requests_total{origin=\"%.200s\",server=\"%.200s\"} %" PRIu64
+        "\n",
+        s->origin, s->server, s->requests);
+}
+
+static void put_errors(void *user, const struct admin_server *s)
+{
+    put(user,
+        "perigee_origin_server_errors_total{origin=\"%.200s\",server=\"%.200s\"} %" PRIu64 "\n",
+        s->origin, s->server, s->errors);
+}
+
+void admin_metrics_get(const struct admin_core *core, const struct admin_call *c)
+{
+    struct admin_figures f = {0};
+    struct buf text;
+    core->actions->figures(core->node, &f);
+    buf_init(&text, 0);
+    put_head(&text, "perigee_build_info", "gauge", "1, with the version as a label.");
+    put(&text, "perigee_build_info{version=\"%s\"} 1\n", PERIGEE_VERSION);
+    put_counters(&text);
+    put_gauges(&text, &f, core->actions->ready(core->node));
+    put_head(&text, "perigee_origin_up", "gauge", "1 while the server is used.");
+    core->actions->servers(core->node, put_up, &text);
+    put_head(&text, "perigee_origin_server_requests_total", "counter", "Requests sent to it.");
+    core->actions->servers(core->node, put_requests, &text);
+    put_head(&text, "perigee_origin_server_errors_total", "counter",
+             "Requests that failed or were answered 5xx.");
+    core->actions->servers(core->node, put_errors, &text);
+    struct admin_answer answer = {.status = 200,
+                                  .content_type =
+                                      SPAN("text/plain; version=0.0.4; charset=utf-8"),
+                                  .body = buf_span(&text)};
+    c->answered(c->user, &answer);
+    buf_fini(&text);
+}
