@@ -38,9 +38,10 @@ struct memory_names { /* by which an object can be purged */
     struct span url;  /* "host/path?query" */
     struct span host; /* without port */
     struct span path_query;
-    struct span site; /* empty: unknown, purges for one site are not seen */
+    struct span site;     /* empty: unknown, purges for one site are not seen */
     const uint64_t *tags; /* memory_epoch_tag */
     uint32_t tag_count;
+    bool without_all; /* purges of everything do not count */
 };
 
 /* A purge with its names already in the form above (policy/key.h). */
@@ -58,7 +59,8 @@ void memory_epoch_destroy(struct memory_epoch *e); /* NULL ok */
 
 uint64_t memory_epoch_reserve(struct memory_epoch *e);
 /* `apply_no` was reserved, or comes from the log of an earlier start. */
-void memory_epoch_apply(struct memory_epoch *e, const struct memory_purge *p, uint64_t apply_no);
+void memory_epoch_apply(struct memory_epoch *e, const struct memory_purge *p,
+                        uint64_t apply_no);
 /* With the next number of its own, which is returned. */
 uint64_t memory_epoch_apply_now(struct memory_epoch *e, const struct memory_purge *p);
 /* A reserved number that names nothing here. */
@@ -71,7 +73,7 @@ uint64_t memory_epoch_tag(const struct memory_epoch *e, struct span tag);
 enum memory_purged memory_epoch_check(struct memory_epoch *e, const struct memory_names *n,
                                       uint64_t fill_no, atomic_ullong *memo);
 /* Names whose numbers are all <= `no` leave: nothing older than `no` that they match is left
- * anywhere, on disk neither (purge.md, Fences). How many left. */
+ * anywhere, on disk neither (purge.md, Fences). Purges of everything stay. How many left. */
 unsigned memory_epoch_forget(struct memory_epoch *e, uint64_t no);
 
 struct memory_epoch_figures {
@@ -79,5 +81,5 @@ struct memory_epoch_figures {
 };
 void memory_epoch_figures(const struct memory_epoch *e, struct memory_epoch_figures *out);
 /* Does the purge name it? For counting; no numbers. */
-bool memory_epoch_names(const struct memory_epoch *e, const struct memory_purge *p,
-                        const struct memory_names *n);
+bool memory_epoch_matches(const struct memory_epoch *e, const struct memory_purge *p,
+                          const struct memory_names *n);
