@@ -19,4 +19,5 @@ struct memory_tier;
  * Call it when something was added, with no lock held. */
 void memory_evict(struct memory_tier *t);
 /* store_conf.choose; the context is the tier. */
-unsigned memory_evict_choose(void *tier, struct store_victim *out, unsigned max, uint64_t pages);
+unsigned memory_evict_choose(void *tier, struct store_victim *out, unsigned max,
+                             uint64_t pages);

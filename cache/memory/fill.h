@@ -44,14 +44,16 @@ struct memory_fill {
     atomic_uint holders;
     struct memory_tier *tier;
     enum memory_fill_kind kind;
-    struct hash128 key; /* where it is in the index; by the writer */
+    struct hash128 key;          /* where it is in the index; by the writer */
     struct memory_object *under; /* held: what it may replace, or give back */
     struct memory_disk under_disk;
-    atomic_ullong fill_no; /* 0: not sent yet */
+    atomic_ullong fill_no;              /* 0: not sent yet */
     struct memory_object *_Atomic head; /* held, once known and shareable */
-    atomic_ullong length;  /* bytes that arrived */
-    atomic_bool closed;    /* nobody may join any more: its first bytes are gone */
-    bool background;       /* nobody need wait for it */
+    atomic_ullong length;               /* bytes that arrived */
+    atomic_bool closed;                 /* nobody may join any more: its first bytes are gone */
+    bool background;                    /* nobody need wait for it */
+    struct memory_fill *source; /* held: a door, whose readers read from there (see door) */
+    struct memory_fill *door;   /* held: stands in the index for this one; by the writer */
 
     pthread_mutex_t lock; /* protects the rest */
     enum memory_head to_leader, to_waiters;
@@ -69,13 +71,28 @@ struct memory_fill {
     bool storing;       /* slabs go to the store as they fill */
     unsigned puts;      /* of them under way */
     struct store_body body;
-    struct memory_deposit *last_put; /* the one with the record */
+    bool put_once; /* parts of the body may be on disk */
     struct memory_reader *readers;
     uint32_t reader_count;
     struct memory_writer writer;
     bool writer_waits, writer_posted, stalled;
     struct memory_fill *stalled_next; /* under the list's own lock */
 };
+
+/* A second way in: when Vary moves a fill to a variant's key, those who came by the primary key
+ * hear AGAIN, whenever they come, and those who come by the door read on. */
+NODISCARD bool memory_fill_add_door(struct memory_fill *f, struct hash128 key);
+void memory_fill_close_door(
+    struct memory_fill *f); /* when it is out of the index, or will be */
+/* What stands in the index for it; where its bytes are. */
+static inline struct memory_fill *memory_fill_entry(struct memory_fill *f)
+{
+    return f->door ? f->door : f;
+}
+static inline struct memory_fill *memory_fill_source(struct memory_fill *f)
+{
+    return f->source ? f->source : f;
+}
 
 /* One holder. NULL: no memory. `under` (may be NULL) is held. */
 struct memory_fill *memory_fill_create(struct memory_tier *t, enum memory_fill_kind kind,
@@ -98,6 +115,8 @@ void memory_fill_head(struct memory_fill *f, struct memory_object *o, enum memor
 /* The only answer there will be: READY or STALE with a whole object, AGAIN, FAILED. */
 void memory_fill_answer(struct memory_fill *f, enum memory_head answer, struct memory_object *o,
                         unsigned failure);
+/* Likewise READY for the leader, and AGAIN for all others: they may have come after a purge. */
+void memory_fill_answer_leader(struct memory_fill *f, struct memory_object *o);
 /* ERR_AGAIN: taken; stop until the letter comes. ERR_CLOSED: nobody wants more. */
 NODISCARD enum err memory_fill_append(struct memory_fill *f, struct span bytes);
 void memory_fill_end(struct memory_fill *f, const struct http_fields *trailers);
@@ -108,8 +127,17 @@ bool memory_fill_wanted(struct memory_fill *f);
 /* --- anyone --- */
 
 bool memory_fill_has_ended(struct memory_fill *f);
-/* The body, copied from the slabs: after the end, when nothing of them is gone. */
-void memory_fill_copy(struct memory_fill *f, char *out);
+/* The body, copied from the slabs: after the end. False: some of them are gone. */
+bool memory_fill_copy(struct memory_fill *f, char *out);
+/* The last slab with the record, after the end: deposit.h. False: it was given up. */
+bool memory_fill_last_put(struct memory_fill *f, struct memory_deposit *d);
+/* Likewise for a body that is in the object as a whole. */
+bool memory_fill_whole_put(struct memory_fill *f, struct memory_deposit *d);
+void memory_fill_last_done(struct memory_fill *f, bool ok);
+/* The body turned out to be a large one: its slabs go to the store from here on. */
+void memory_fill_store(struct memory_fill *f);
+/* Gives up storing; the parts on disk go when nobody reads them any more. */
+void memory_fill_unstore(struct memory_fill *f);
 
 /* --- readers (reader.c), with the lock held --- */
 
@@ -126,3 +154,4 @@ struct memory_interim {
 
 /* Once in a while, by the tick: cuts readers that hold a fill up. */
 void memory_fill_check_stalled(struct memory_tier *t);
+void memory_fill_wake_reader(struct memory_reader *r); /* reader.c's; with the lock held */

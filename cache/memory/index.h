@@ -59,7 +59,8 @@ struct memory_disk {
     int64_t dead_at_s; /* 0: not known */
 };
 
-struct memory_disk memory_index_disk(const struct memory_tier *t, const struct memory_object *o);
+struct memory_disk memory_index_disk(const struct memory_tier *t,
+                                     const struct memory_object *o);
 
 enum memory_kind memory_place_kind(const struct memory_place *p);
 struct memory_object *memory_place_object(const struct memory_place *p); /* of MEMORY_OBJECT */
@@ -67,6 +68,9 @@ struct memory_fill *memory_place_fill(const struct memory_place *p);
 /* On disk under this key, whether in RAM, too, or not (not asked of fills). */
 struct memory_disk memory_place_disk(const struct memory_place *p);
 struct span memory_place_vary(const struct memory_place *p, uint32_t *out_variants);
+/* Of MEMORY_VARY with too many variants: are new ones still refused? A minute or two later
+ * they are taken again, and the count begins anew. */
+bool memory_place_vary_is_full(struct memory_place *p, int64_t now_s);
 int64_t memory_place_private_until_s(const struct memory_place *p);
 void memory_place_used(struct memory_place *p); /* a hit */
 
@@ -88,6 +92,7 @@ struct memory_seen {
     struct hash128 key;
     enum memory_kind kind;
     struct memory_object *object; /* of MEMORY_OBJECT */
+    struct memory_fill *fill;     /* of MEMORY_FILL */
     struct memory_disk disk;
     struct span vary; /* of MEMORY_VARY */
 };
@@ -101,5 +106,6 @@ bool memory_index_walk(struct memory_index *x, struct memory_walk *w, unsigned m
 
 /* The store was emptied: nothing is on disk any more. */
 void memory_index_disk_gone(struct memory_index *x);
-uint64_t memory_index_count(const struct memory_index *x); /* objects in RAM or on disk */
-uint64_t memory_index_bytes(struct memory_index *x); /* of the table itself */
+uint64_t memory_index_count(const struct memory_index *x);   /* objects in RAM or on disk */
+uint64_t memory_index_entries(const struct memory_index *x); /* with marks and names */
+uint64_t memory_index_bytes(struct memory_index *x);         /* of the table itself */

@@ -22,9 +22,9 @@ struct memory_tier;
 
 struct memory_object {
     atomic_uint holders;
-    struct hash128 key;      /* of this variant */
-    struct span key_text;    /* primary key in full, compared at lookup */
-    struct span vary_text;   /* secondary key; empty: none */
+    struct hash128 key;    /* of this variant */
+    struct span key_text;  /* primary key in full, compared at lookup */
+    struct span vary_text; /* secondary key; empty: none */
     struct policy_facts facts;
     uint16_t status;
     struct http_block block; /* stored fields, also as HTTP/1 lines, without framing, Age,
@@ -35,8 +35,8 @@ struct memory_object {
     const uint64_t *tag_hash;
     uint16_t tag_count;
     bool body_in_memory;
-    struct span body;        /* contiguous, when body_in_memory */
-    bool stored;             /* will be, or is, kept: for Cache-Status "stored" */
+    struct span body; /* contiguous, when body_in_memory */
+    bool stored;      /* will be, or is, kept: for Cache-Status "stored" */
     atomic_ullong checked_no, hits;
     atomic_bool soft_purged; /* must be validated before use, stale rules permitting */
     /* For cache/ only. */
@@ -45,9 +45,9 @@ struct memory_object {
     struct span head_text;            /* all of kept as lines; an empty line between the two */
     struct memory_object *body_owner; /* held: in whose memory the body lies, when elsewhere */
     struct memory_tier *tier;
-    size_t bytes;                     /* what it takes of the budget */
-    atomic_ullong body_xxh3;          /* of the body on disk; 0: not known (yet) */
-    atomic_bool on_disk;              /* the record is committed */
+    size_t bytes;                        /* what it takes of the budget */
+    atomic_ullong body_xxh3;             /* of the body on disk; 0: not known (yet) */
+    atomic_bool on_disk;                 /* the record is committed */
     struct memory_object *newer, *older; /* the shard's order, under its lock */
     uint8_t visited;                     /* likewise */
 };
@@ -77,6 +77,9 @@ void memory_object_seed(const struct memory_object *o, struct http_fields *hidde
                         struct memory_seed *out);
 /* Only for a fill that still writes: the body's memory. */
 char *memory_object_body_room(struct memory_object *o);
+/* Fields of a head_text; the spans lie in it. False: arena full, or not such a text. */
+bool memory_object_parse_head(struct span head_text, struct arena *a, struct http_fields *sent,
+                              struct http_fields *hidden);
 /* The names by which a key can be purged, from its text ("scheme|host:port|/path?query ...").
  * Tags and site are left empty. False: arena full, or no such text. */
 bool memory_object_names(struct span key_text, struct arena *a, struct memory_names *out);

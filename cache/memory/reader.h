@@ -33,10 +33,10 @@ struct memory_reader {
     struct letter_mailbox *mailbox;
     void (*woken)(struct memory_reader *r);
     struct cache *cache;
-    struct memory_object *object; /* held, once the head is ready */
-    struct memory_fill *fill;     /* held; NULL for a finished object */
-    uint64_t at, end;             /* the next offset; one past the last wanted */
-    struct memory_slice *slice;   /* a disk slice being read or held; opaque */
+    struct memory_object *object;       /* held, once the head is ready */
+    struct memory_fill *fill;           /* held; NULL for a finished object */
+    uint64_t at, end;                   /* the next offset; one past the last wanted */
+    struct memory_slice *slice;         /* a disk slice being read or held; opaque */
     struct memory_reader *next, **prev; /* in the fill's list, under its lock */
     uint32_t interims_given;
     bool waiting, posted, closed;

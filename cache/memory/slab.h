@@ -16,7 +16,7 @@ struct memory_tier;
 struct memory_slab {
     atomic_uint holders; /* fill, readers, and the store while it copies */
     struct memory_tier *tier;
-    struct memory_fill *fill;   /* held while the put is under way */
+    struct memory_fill *fill; /* held while the put is under way */
     struct memory_slab *next;
     uint64_t at; /* offset of the first byte */
     uint32_t len, room;
@@ -27,6 +27,7 @@ struct memory_slab {
 };
 
 uint32_t memory_slab_room(const struct memory_tier *t);
-struct memory_slab *memory_slab_create(struct memory_tier *t, uint64_t at); /* NULL: no memory */
+struct memory_slab *memory_slab_create(struct memory_tier *t,
+                                       uint64_t at); /* NULL: no memory */
 struct memory_slab *memory_slab_hold(struct memory_slab *s);
 void memory_slab_drop(struct memory_slab *s); /* NULL ok */

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,17 +24,20 @@ struct memory_tier {
     struct memory_epoch *epoch;
     struct memory_index *index;
     struct memory_pins *pins;
-    struct store *store;      /* NULL: RAM only */
-    struct hash_key secret;   /* of keys and tags; the store's, when there is one */
+    struct store *store;    /* NULL: RAM only */
+    struct hash_key secret; /* of keys and tags; the store's, when there is one */
     uint64_t memory_max_bytes, object_max_bytes, max_objects;
     bool verify;
-    atomic_ullong memory_bytes; /* of objects and of bodies on their way */
-    atomic_ullong resident;     /* objects in RAM */
-    atomic_ullong slice_bytes;  /* disk slices that readers hold */
-    atomic_uint fills;          /* on their way, loads from disk too */
-    atomic_uint behind;         /* readers that read from disk */
-    atomic_llong now_ms, now_s; /* coarse, by the tick */
-    atomic_bool store_on;       /* puts and loads make sense */
-    atomic_bool scanning;       /* the index does not know all of the disk yet */
-    bool no_join_fence;         /* a planted fault, for tests */
+    atomic_ullong memory_bytes;   /* of objects and of bodies on their way */
+    atomic_ullong resident;       /* objects in RAM */
+    atomic_ullong slice_bytes;    /* disk slices that readers hold */
+    atomic_uint fills;            /* on their way, loads from disk too */
+    atomic_uint behind;           /* readers that read from disk */
+    atomic_llong now_ms, now_s;   /* coarse, by the tick */
+    atomic_bool store_on;         /* puts and loads make sense */
+    atomic_bool scanning;         /* the index does not know all of the disk yet */
+    atomic_uint evict_shard;      /* where eviction goes on */
+    pthread_mutex_t stalled_lock; /* protects stalled; a leaf */
+    struct memory_fill *stalled;  /* held: paused, and no disk to read on from */
+    bool no_join_fence;           /* a planted fault, for tests */
 };

@@ -1,0 +1,170 @@
+#include "cache/memory/evict.h"
+
+#include "base/counter.h"
+#include "cache/memory/deposit.h"
+#include "cache/memory/object.h"
+#include "cache/memory/pin.h"
+#include "cache/memory/shard.h"
+#include "cache/memory/tier.h"
+
+#define STEPS 64u       /* objects that one call lets go */
+#define DISK_LOOKS 256u /* entries that the hand looks at under one lock */
+
+static uint32_t next_shard(struct memory_tier *t)
+{
+    return atomic_fetch_add_explicit(&t->evict_shard, 1, memory_order_relaxed);
+}
+
+/* SIEVE: from old to new, what was hit stays and is marked anew. */
+static struct memory_object *sieve(struct memory_shard *s)
+{
+    struct memory_object *o = s->hand ? s->hand : s->oldest;
+    for (unsigned i = 0; o && o->visited && i < 2 * DISK_LOOKS; i++) {
+        o->visited = 0;
+        o = o->newer ? o->newer : s->oldest;
+    }
+    return o;
+}
+
+/* Lets one object of the shard out of RAM; false: it has none. */
+static bool evict_from(struct memory_tier *t, struct memory_shard *s)
+{
+    struct memory_place p = {.index = t->index, .shard = s};
+    pthread_mutex_lock(&s->lock);
+    struct memory_object *o = sieve(s);
+    if (o) {
+        s->hand = o->newer;
+        p.key = o->key;
+        p.entry = memory_shard_find(s, o->key);
+        struct memory_disk disk = memory_place_disk(&p);
+        if (disk.body_id)
+            memory_place_set_disk(&p, &disk);
+        else
+            memory_place_remove(&p);
+    }
+    memory_place_close(&p);
+    return o;
+}
+
+static void evict_memory(struct memory_tier *t)
+{
+    for (unsigned i = 0; i < STEPS; i++) {
+        if (atomic_load_explicit(&t->memory_bytes, memory_order_relaxed) <= t->memory_max_bytes)
+            return;
+        unsigned tried = 0;
+        while (tried < MEMORY_SHARDS &&
+               !evict_from(t, memory_index_shard(t->index, next_shard(t))))
+            tried++;
+        if (tried == MEMORY_SHARDS)
+            return; /* the rest is held by readers and fills */
+        counter_add(COUNTER_CACHE_EVICTED, 1);
+    }
+}
+
+/* --- disk --- */
+
+/* 0: dead, 1: not used since the hand came by, 2: neither. */
+static unsigned rank(struct memory_entry *e, uint32_t now_min)
+{
+    if (e->dead_min && e->dead_min < now_min)
+        return 0;
+    if (e->used == 0)
+        return 1;
+    return 2;
+}
+
+static bool is_free(struct memory_tier *t, const struct memory_place *p)
+{
+    if (memory_place_kind(p) == MEMORY_OBJECT) {
+        struct memory_object *o = memory_place_object(p);
+        return p->entry->on_disk &&
+               atomic_load_explicit(&o->holders, memory_order_relaxed) == 1;
+    }
+    return memory_place_kind(p) == MEMORY_DISK &&
+           !memory_pin_is_held(t->pins, memory_place_disk(p).body_id);
+}
+
+struct choosing {
+    struct memory_tier *tier;
+    struct store_victim *out;
+    unsigned count, max, worst;
+    uint64_t pages, wanted;
+    uint32_t now_min;
+    bool over; /* the index holds too many entries */
+};
+
+static bool enough(const struct choosing *c)
+{
+    return c->count == c->max || c->pages >= c->wanted;
+}
+
+/* A few entries of one shard, from where its hand is. */
+static void choose_from(struct choosing *c, struct memory_shard *s)
+{
+    pthread_mutex_lock(&s->lock);
+    unsigned looks = s->made < DISK_LOOKS ? s->made : DISK_LOOKS;
+    pthread_mutex_unlock(&s->lock);
+    for (unsigned i = 0; i < looks && !enough(c); i++) {
+        struct memory_place p = {.index = c->tier->index, .shard = s};
+        pthread_mutex_lock(&s->lock);
+        if (s->disk_hand >= s->made)
+            s->disk_hand = 0;
+        struct memory_entry *e = memory_shard_at(s, s->disk_hand++);
+        p.entry = e;
+        p.key = e->key;
+        if (e->kind == MEMORY_PRIVATE || e->kind == MEMORY_ABSENT ||
+            (e->kind == MEMORY_VARY && e->used == 0 && c->over)) {
+            memory_place_remove(&p); /* marks and names cost only a fetch */
+        } else if (e->kind == MEMORY_VARY && e->used) {
+            e->used--;
+        } else if (e->kind != MEMORY_NOTHING && is_free(c->tier, &p)) {
+            unsigned is = rank(e, c->now_min);
+            if (is <= c->worst) {
+                struct memory_disk disk = memory_place_disk(&p);
+                c->out[c->count++] = (struct store_victim){e->key, disk.body_id, disk.pages};
+                c->pages += disk.pages ? disk.pages : 1;
+                memory_place_remove(&p);
+            } else if (c->worst && e->used) {
+                e->used--;
+            }
+        }
+        memory_place_close(&p);
+    }
+}
+
+/* Rounds over all shards: the dead, then the unused; the used lose a mark each round. */
+unsigned memory_evict_choose(void *tier, struct store_victim *out, unsigned max, uint64_t pages)
+{
+    struct memory_tier *t = tier;
+    int64_t now_s = atomic_load_explicit(&t->now_s, memory_order_relaxed);
+    struct choosing c = {
+        .tier = t, .out = out, .max = max, .wanted = pages, .now_min = (uint32_t)(now_s / 60)};
+    c.over = memory_index_entries(t->index) > t->max_objects;
+    for (unsigned round = 0; round < 5 && !enough(&c); round++) {
+        c.worst = round ? 1 : 0;
+        for (unsigned i = 0; i < MEMORY_SHARDS && !enough(&c); i++)
+            choose_from(&c, memory_index_shard(t->index, next_shard(t)));
+    }
+    counter_add(COUNTER_CACHE_EVICTED, c.count);
+    return c.count;
+}
+
+/* --- number of objects --- */
+
+static void evict_count(struct memory_tier *t)
+{
+    if (memory_index_entries(t->index) <= t->max_objects)
+        return;
+    struct store_victim victims[16];
+    unsigned n = memory_evict_choose(t, victims, ARRAY_LEN(victims), UINT64_MAX);
+    for (unsigned i = 0; i < n; i++)
+        memory_deposit_remove(t, victims[i].key, victims[i].body_id);
+    if (n == 0) /* nothing on disk: RAM alone */
+        (void)evict_from(t, memory_index_shard(t->index, next_shard(t)));
+}
+
+void memory_evict(struct memory_tier *t)
+{
+    evict_memory(t);
+    evict_count(t);
+}

@@ -1,0 +1,32 @@
+/* cache/memory/sweep.h - takes purged objects away behind the purge, and their names.
+ *
+ * A purge takes effect in the table; this gives the bytes back. One pass looks at every object,
+ * in RAM and on disk: hard-purged ones leave, soft-purged ones are marked in their record.
+ * Names that were purged before the pass began then leave the table, once what the pass ordered
+ * is on disk and no fill older than its beginning is under way (purge.md, Fences: what enters
+ * the index later was checked as it did). Purges of everything stay: they cost nothing there.
+ *
+ * Thread: tick by control; the pass runs in a thread of its own, SCHED_IDLE.
+ * Limits: one pass at a time, MEMORY_SWEEP_MS apart; objects purged for one site only are left
+ *         to lookups and eviction on disk, and such names stay.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct conf;
+struct memory_purge;
+struct memory_sweep;
+struct memory_tier;
+
+#define MEMORY_SWEEP_MS INT64_C(10000)
+
+struct memory_sweep *memory_sweep_create(struct memory_tier *t);
+void memory_sweep_destroy(struct memory_sweep *s); /* ends the pass; NULL ok */
+void memory_sweep_tick(struct memory_sweep *s, int64_t now_ms);
+/* One whole pass, here and now: true: names left. For the thread, and for tests. */
+bool memory_sweep_pass(struct memory_sweep *s);
+/* How many known objects the purge names. Reads all of them; may take long. */
+uint64_t memory_sweep_count(struct memory_tier *t, const struct memory_purge *p,
+                            const struct conf *conf);
