@@ -1,0 +1,243 @@
+#include "cache/cache.h"
+
+#include <stdlib.h>
+
+#include "base/crypto.h"
+#include "base/log.h"
+#include "cache/core.h"
+#include "cache/memory/evict.h"
+#include "cache/memory/fill.h"
+#include "cache/memory/index.h"
+#include "cache/memory/object.h"
+#include "cache/memory/pin.h"
+#include "cache/memory/sweep.h"
+#include "cache/memory/warm.h"
+#include "cache/policy/key.h"
+
+#define PURGE_ARENA_BYTES ((size_t)1 << 20)
+#define STORE_TICK_MS 1000
+
+static void store_changed(void *context, enum store_state state)
+{
+    struct memory_tier *t = context;
+    atomic_store_explicit(&t->store_on, state == STORE_ON, memory_order_relaxed);
+    if (state == STORE_REOPENING)
+        memory_index_disk_gone(t->index);
+}
+
+static enum err open_store(struct cache *c, const struct cache_conf *conf)
+{
+    if (!conf->path || !conf->path[0] || conf->cache->disk_bytes < STORE_MAP_MIN)
+        return ERR_OK;
+    struct store_conf store = {
+        .path = conf->path,
+        .map_bytes = conf->cache->disk_bytes,
+        .verify = conf->cache->verify_full,
+        .readers = conf->reader_threads,
+        .threads = true,
+        .choose = memory_evict_choose,
+        .changed = store_changed,
+        .context = &c->tier,
+    };
+    enum err e = store_open(&store, &c->tier.store);
+    if (e == ERR_REFUSED)
+        return e;
+    if (e != ERR_OK) {
+        c->tier.store = NULL;
+        log_line(LOG_ERROR, "cache_disk_off", "reason=%s", err_text(e));
+    }
+    return ERR_OK;
+}
+
+/* The number of this start, above all that were ever used; and may what is on disk be trusted?
+ */
+static bool open_numbers(struct cache *c, const struct cache_conf *conf)
+{
+    struct store_numbers now = {.boot_no = conf->purge_boot_no};
+    if (conf->purge_log_id.len == sizeof(now.log_id))
+        memcpy(now.log_id, conf->purge_log_id.ptr, sizeof(now.log_id));
+    bool same = true;
+    if (c->tier.store) {
+        struct store_numbers old = store_numbers(c->tier.store);
+        same = memcmp(old.log_id, now.log_id, sizeof(now.log_id)) == 0;
+        if (old.boot_no > now.boot_no)
+            now.boot_no = old.boot_no;
+    }
+    now.boot_no++;
+    if (c->tier.store && store_set_numbers(c->tier.store, &now) != ERR_OK) {
+        log_line(LOG_ERROR, "cache_disk_off", "reason=numbers_not_written");
+        store_close(c->tier.store);
+        c->tier.store = NULL;
+    }
+    c->boot_no = now.boot_no;
+    return same;
+}
+
+static void open_tier(struct cache *c, const struct cache_conf *conf, bool trusted)
+{
+    struct memory_tier *t = &c->tier;
+    if (t->store)
+        t->secret = *store_secret(t->store);
+    else
+        crypto_random(&t->secret, sizeof(t->secret));
+    t->memory_max_bytes = conf->cache->memory_bytes;
+    t->object_max_bytes = conf->cache->object_max_bytes;
+    t->max_objects = conf->cache->max_objects;
+    t->verify = conf->cache->verify_full;
+    t->epoch = memory_epoch_create(&t->secret, c->boot_no);
+    t->pins = memory_pin_create(t->store, t->memory_max_bytes / 4096);
+    atomic_store_explicit(&t->store_on, t->store != NULL, memory_order_relaxed);
+    if (!trusted) {
+        /* Purges may have been missed: nothing that older starts stored is fresh. */
+        struct memory_purge all = {.kind = PURGE_ALL, .mode = PURGE_SOFT};
+        memory_epoch_apply(t->epoch, &all, c->boot_no << 40);
+        log_line(LOG_WARN, "cache_distrusted", "reason=other_purge_log");
+    }
+}
+
+enum err cache_open(const struct cache_conf *conf, struct cache **out)
+{
+    struct cache *c = must_alloc(sizeof(*c));
+    c->control = conf->control;
+    pthread_mutex_init(&c->tier.stalled_lock, NULL);
+    /* First, because a store that is emptied while it opens says so. */
+    c->tier.index = memory_index_create(&c->tier);
+    enum err e = open_store(c, conf);
+    if (e != ERR_OK) {
+        memory_index_destroy(c->tier.index);
+        pthread_mutex_destroy(&c->tier.stalled_lock);
+        free(c);
+        return e;
+    }
+    bool trusted = open_numbers(c, conf);
+    open_tier(c, conf, trusted);
+#ifdef PERIGEE_FAULTS
+    const char *fault = getenv("PERIGEE_PLANT_FAULT");
+    c->tier.no_join_fence = fault && strcmp(fault, "join-fence") == 0;
+#endif
+    if (c->tier.store && !memory_warm_read(&c->tier))
+        c->warm = memory_warm_start(&c->tier);
+    c->sweep = memory_sweep_create(&c->tier);
+    *out = c;
+    return ERR_OK;
+}
+
+static void let_stalled_go(struct memory_tier *t)
+{
+    for (struct memory_fill *next; t->stalled; t->stalled = next) {
+        next = t->stalled->stalled_next;
+        memory_fill_drop(t->stalled);
+    }
+}
+
+void cache_close(struct cache *c)
+{
+    if (!c)
+        return;
+    struct memory_tier *t = &c->tier;
+    memory_sweep_destroy(c->sweep);
+    memory_warm_stop(c->warm);
+    let_stalled_go(t);
+    if (t->store) {
+        store_stop(t->store);
+        atomic_store_explicit(&t->store_on, false, memory_order_relaxed);
+        memory_warm_write(t);
+    }
+    memory_index_destroy(t->index);
+    memory_pin_destroy(t->pins);
+    memory_epoch_destroy(t->epoch);
+    store_close(t->store);
+    pthread_mutex_destroy(&t->stalled_lock);
+    free(c);
+}
+
+uint64_t cache_boot_no(const struct cache *c)
+{
+    return c->boot_no;
+}
+
+uint64_t cache_apply_no_next(struct cache *c)
+{
+    return memory_epoch_reserve(c->tier.epoch);
+}
+
+/* The names of a purge under this node's configuration. */
+static enum err read_purge(const struct purge *p, const struct conf *conf, struct arena *a,
+                           struct memory_purge *out)
+{
+    struct span *names = NULL;
+    uint32_t count = 0;
+    enum err e = policy_key_purge(p, conf, a, &names, &count);
+    *out = (struct memory_purge){
+        .kind = p->kind, .mode = p->mode, .site = p->site, .names = names, .name_count = count};
+    return e;
+}
+
+enum err cache_purge(struct cache *c, const struct purge *p, uint64_t apply_no,
+                     const struct conf *conf)
+{
+    struct arena a;
+    struct memory_purge names;
+    arena_init(&a, PURGE_ARENA_BYTES);
+    enum err e = read_purge(p, conf, &a, &names);
+    if (e == ERR_OK)
+        memory_epoch_apply(c->tier.epoch, &names, apply_no);
+    else
+        memory_epoch_skip(c->tier.epoch, apply_no);
+    arena_fini(&a);
+    return e;
+}
+
+uint64_t cache_purge_count(struct cache *c, const struct purge *p, const struct conf *conf)
+{
+    struct arena a;
+    struct memory_purge names;
+    uint64_t count = 0;
+    arena_init(&a, PURGE_ARENA_BYTES);
+    if (read_purge(p, conf, &a, &names) == ERR_OK)
+        count = memory_sweep_count(&c->tier, &names, conf);
+    arena_fini(&a);
+    return count;
+}
+
+void cache_tick(struct cache *c, int64_t now_ms, int64_t now_s)
+{
+    struct memory_tier *t = &c->tier;
+    atomic_store_explicit(&t->now_ms, now_ms, memory_order_relaxed);
+    atomic_store_explicit(&t->now_s, now_s, memory_order_relaxed);
+    memory_fill_check_stalled(t);
+    memory_sweep_tick(c->sweep, now_ms);
+    if (t->store && now_ms - c->store_tick_ms >= STORE_TICK_MS) {
+        c->store_tick_ms = now_ms;
+        store_tick(t->store, now_ms);
+    }
+}
+
+void cache_figures(struct cache *c, struct cache_figures *out)
+{
+    struct memory_tier *t = &c->tier;
+    struct memory_epoch_figures epoch;
+    memory_epoch_figures(t->epoch, &epoch);
+    *out = (struct cache_figures){
+        .objects = memory_index_count(t->index),
+        .objects_in_memory = atomic_load_explicit(&t->resident, memory_order_relaxed),
+        .memory_bytes = atomic_load_explicit(&t->memory_bytes, memory_order_relaxed),
+        .memory_max_bytes = t->memory_max_bytes,
+        .fills = atomic_load_explicit(&t->fills, memory_order_relaxed),
+        .purge_names = epoch.names + epoch.prefixes,
+        .apply_no = epoch.apply_no,
+        .disk_on = t->store && atomic_load_explicit(&t->store_on, memory_order_relaxed),
+        .scanning = atomic_load_explicit(&t->scanning, memory_order_relaxed),
+    };
+    if (!t->store)
+        return;
+    struct store_figures s;
+    store_figures(t->store, &s);
+    out->disk_pages_used = s.pages_used;
+    out->disk_pages_last = s.pages_last;
+    out->disk_pages_max = s.pages_max;
+    out->disk_page_bytes = s.page_bytes;
+    out->queue_bytes = s.queue_bytes;
+    out->oldest_reader_ms = s.oldest_reader_ms;
+    out->last_batch_ms = s.last_batch_ms;
+}

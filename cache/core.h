@@ -1,0 +1,37 @@
+/* cache/core.h - the struct behind the front door. Only for cache/.
+ *
+ * Thread: made and closed by control; see cache.h.
+ */
+#pragma once
+
+#include "cache/cache.h"
+#include "cache/memory/epoch.h"
+#include "cache/memory/tier.h"
+#include "cache/policy/key.h"
+
+#define CACHE_PRIVATE_S INT64_C(10) /* how long "not shareable" is remembered */
+#define CACHE_VARIANTS_MAX 64u      /* a primary key */
+
+struct memory_warm;
+struct memory_sweep;
+
+struct cache {
+    struct memory_tier tier;
+    uint64_t boot_no;
+    struct memory_warm *warm;
+    struct memory_sweep *sweep;
+    int64_t store_tick_ms;
+    struct letter_mailbox *control;
+};
+
+/* The names of a request's object; tags are left empty. */
+static inline struct memory_names cache_names(const struct policy_key *key,
+                                              const struct conf_site *site)
+{
+    return (struct memory_names){
+        .url = key->url,
+        .host = key->host,
+        .path_query = key->path_query,
+        .site = span_text(site->name),
+    };
+}

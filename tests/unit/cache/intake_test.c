@@ -1,0 +1,599 @@
+#include "tests/unit/cache/scene.h"
+
+#include "base/counter.h"
+#include "cache/memory/fill.h"
+
+#define MB (UINT64_C(1) << 20)
+#define FRESH "cache-control: max-age=60"
+
+static void test_stored_and_hit(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s, NULL, 8 * MB);
+    scene_store(&s, "/x", "",
+                FRESH "\nage: 5\nxkey: t u\ncdn-cache-control: max-age=100\nfoo: 1", "hello");
+    s.now_s += 10;
+    struct client *c = client_ask(&s, HTTP_GET, "/x", "");
+    assert_int_equal(c->answer.verdict, CACHE_HIT);
+    assert_int_equal(c->answer.age_s, 15);
+    assert_int_equal(c->answer.fresh_left_s, 85);
+    struct memory_object *o = c->answer.object;
+    assert_int_equal(o->tag_count, 2);
+    assert_int_equal(o->body_bytes, 5);
+    assert_true(o->stored);
+    /* Fields for the cache only, and Age, are not sent; a Date is. */
+    struct span text = unlines(&c->arena, &o->block.fields);
+    assert_true(span_starts(text, SPAN(FRESH "\nfoo: 1\ndate: ")));
+    assert_int_equal(o->kept.count, o->block.fields.count + 2);
+    assert_true(span_starts(o->block.lines, SPAN(FRESH "\r\nfoo: 1\r\ndate: ")));
+    client_open(c);
+    ASSERT_READS(c, "hello");
+    client_destroy(c);
+    scene_close(&s);
+}
+
+static void test_readers_stream_while_it_arrives(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s, NULL, 8 * MB);
+    for (int known = 0; known < 2; known++) {
+        const char *path = known ? "/k" : "/u";
+        enum err end;
+        struct client *lead = client_ask(&s, HTTP_GET, path, "");
+        struct client *early = client_ask(&s, HTTP_GET, path, "");
+        client_open(lead);
+        client_open(early);
+        client_fetch(lead);
+        assert_int_equal(memory_reader_head(&lead->reader), MEMORY_HEAD_WAIT);
+        assert_int_equal(memory_reader_head(&early->reader), MEMORY_HEAD_WAIT);
+        assert_int_equal(client_respond(lead, 200, FRESH, known ? 6 : -1), CACHE_TAKE_BODY);
+        turn(&s);
+        assert_int_equal(lead->woken, 1);
+        assert_int_equal(early->woken, 1);
+        assert_int_equal(memory_reader_head(&lead->reader), MEMORY_HEAD_READY);
+        assert_int_equal(memory_reader_head(&early->reader), MEMORY_HEAD_READY);
+        assert_int_equal(client_read(early, &end).len, 0);
+        assert_int_equal(end, ERR_AGAIN);
+        client_body(lead, "abc");
+        turn(&s);
+        assert_int_equal(early->woken, 2);
+        assert_int_equal(lead->woken, 1); /* it did not ask */
+        assert_true(span_equal(client_read(early, &end), SPAN("abc")));
+        struct client *late = client_ask(&s, HTTP_GET, path, "");
+        assert_int_equal(late->answer.verdict, CACHE_JOIN);
+        client_open(late);
+        assert_int_equal(memory_reader_head(&late->reader), MEMORY_HEAD_READY);
+        client_body(lead, "def");
+        cache_intake_end(&lead->intake, NULL);
+        client_fetched(lead);
+        ASSERT_READS(lead, "abcdef");
+        ASSERT_READS(early, "def");
+        ASSERT_READS(late, "abcdef");
+        struct client *hit = client_ask(&s, HTTP_GET, path, "");
+        assert_int_equal(hit->answer.verdict, CACHE_HIT);
+        client_open(hit);
+        memory_reader_range(&hit->reader, 2, 4);
+        ASSERT_READS(hit, "cd");
+        client_destroy(lead);
+        client_destroy(early);
+        client_destroy(late);
+        client_destroy(hit);
+    }
+    scene_close(&s);
+}
+
+static const struct {
+    const char *why, *response;
+    unsigned status;
+    enum memory_head waiter;
+    enum cache_verdict next;
+} share_rows[] = {
+    {"shareable", FRESH, 200, MEMORY_HEAD_READY, CACHE_HIT},
+    {"an error with a lifetime", FRESH, 503, MEMORY_HEAD_READY, CACHE_HIT},
+    {"private is remembered", "cache-control: private", 200, MEMORY_HEAD_ALONE, CACHE_PASS},
+    {"no-store is remembered", "cache-control: no-store", 200, MEMORY_HEAD_ALONE, CACHE_PASS},
+    {"no lifetime", "foo: 1", 200, MEMORY_HEAD_ALONE, CACHE_PASS},
+    {"a cookie", "set-cookie: a=1\n" FRESH, 200, MEMORY_HEAD_ALONE, CACHE_PASS},
+    {"vary *", "vary: *\n" FRESH, 200, MEMORY_HEAD_ALONE, CACHE_PASS},
+    {"an error is not remembered", "foo: 1", 503, MEMORY_HEAD_ALONE, CACHE_LEAD},
+};
+
+static void test_sharing(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(share_rows); i++) {
+        struct scene s;
+        scene_open(&s, NULL, 8 * MB);
+        struct client *lead = client_ask(&s, HTTP_GET, "/x", "");
+        struct client *wait = client_ask(&s, HTTP_GET, "/x", "");
+        client_open(lead);
+        client_open(wait);
+        client_fetch(lead);
+        client_respond_all(lead, share_rows[i].status, share_rows[i].response, "abc");
+        assert_int_equal(memory_reader_head(&lead->reader), MEMORY_HEAD_READY);
+        assert_int_equal(lead->reader.object->status, share_rows[i].status);
+        ASSERT_READS(lead, "abc");
+        enum memory_head head = memory_reader_head(&wait->reader);
+        if (head != share_rows[i].waiter)
+            fail_msg("%s: waiter %d", share_rows[i].why, head);
+        if (scene_verdict(&s, HTTP_GET, "/x", "") != share_rows[i].next)
+            fail_msg("%s: next", share_rows[i].why);
+        s.now_s += CACHE_PRIVATE_S;
+        if (share_rows[i].next == CACHE_PASS &&
+            scene_verdict(&s, HTTP_GET, "/x", "") != CACHE_LEAD)
+            fail_msg("%s: remembered for too long", share_rows[i].why);
+        client_destroy(lead);
+        client_destroy(wait);
+        scene_close(&s);
+    }
+}
+
+static void test_not_shareable_by_request_is_not_remembered(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s, NULL, 8 * MB);
+    struct client *lead = client_ask(&s, HTTP_GET, "/x", "authorization: a");
+    struct client *wait = client_ask(&s, HTTP_GET, "/x", "");
+    client_open(lead);
+    client_open(wait);
+    client_fetch(lead);
+    client_respond_all(lead, 200, FRESH, "secret");
+    assert_int_equal(memory_reader_head(&wait->reader), MEMORY_HEAD_ALONE);
+    ASSERT_READS(lead, "secret");
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", ""), CACHE_LEAD);
+    client_destroy(lead);
+    client_destroy(wait);
+    scene_close(&s);
+}
+
+static void test_vary(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s, NULL, 8 * MB);
+    struct client *de = client_ask(&s, HTTP_GET, "/x", "lang: de");
+    struct client *de2 = client_ask(&s, HTTP_GET, "/x", "lang: de");
+    struct client *en = client_ask(&s, HTTP_GET, "/x", "lang: en");
+    client_open(de);
+    client_open(de2);
+    client_open(en);
+    client_fetch(de);
+    client_respond(de, 200, FRESH "\nvary: Lang", 5);
+    client_body(de, "hal");
+    assert_int_equal(memory_reader_head(&de->reader), MEMORY_HEAD_READY);
+    assert_int_equal(memory_reader_head(&de2->reader), MEMORY_HEAD_AGAIN);
+    assert_int_equal(memory_reader_head(&en->reader), MEMORY_HEAD_AGAIN);
+    client_close_reader(de2);
+    client_close_reader(en);
+    cache_answer_fini(&de2->answer);
+    cache_answer_fini(&en->answer);
+    client_lookup(de2);
+    client_lookup(en);
+    assert_int_equal(de2->answer.verdict, CACHE_JOIN);
+    assert_int_equal(en->answer.verdict, CACHE_LEAD);
+    assert_int_equal(en->answer.forward, CACHE_FORWARD_VARY_MISS);
+    client_open(de2);
+    client_open(en);
+    assert_int_equal(memory_reader_head(&de2->reader), MEMORY_HEAD_READY);
+    client_fetch(en);
+    client_respond_all(en, 200, FRESH "\nvary: lang", "hello");
+    client_body(de, "lo");
+    cache_intake_end(&de->intake, NULL);
+    client_fetched(de);
+    ASSERT_READS(de, "hallo");
+    ASSERT_READS(de2, "hallo");
+    ASSERT_READS(en, "hello");
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", "lang: de"), CACHE_HIT);
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", "lang: en"), CACHE_HIT);
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", "lang: fr"), CACHE_LEAD);
+    /* One more name: the old variants are out of reach, one without Vary is a variant, too. */
+    scene_store(&s, "/x", "lang: fr\ncase: A", FRESH "\nvary: case", "fr-A");
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", "lang: fr\ncase: A"), CACHE_HIT);
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", "lang: fr\ncase: B"), CACHE_LEAD);
+    scene_store(&s, "/x", "lang: it", FRESH, "it");
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", "lang: it"), CACHE_HIT);
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", "lang: fr\ncase: A"), CACHE_HIT);
+    client_destroy(de);
+    client_destroy(de2);
+    client_destroy(en);
+    scene_close(&s);
+}
+
+static void test_variants_are_capped(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s, NULL, 8 * MB);
+    char request[32];
+    for (unsigned i = 0; i < CACHE_VARIANTS_MAX; i++) {
+        (void)snprintf(request, sizeof(request), "lang: %u", i);
+        scene_store(&s, "/x", request, FRESH "\nvary: lang", "v");
+    }
+    uint64_t capped = counter_sum(COUNTER_CACHE_VARIANTS_CAPPED);
+    scene_store(&s, "/x", "lang: more", FRESH "\nvary: lang", "v");
+    assert_int_equal(counter_sum(COUNTER_CACHE_VARIANTS_CAPPED), capped + 1);
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", "lang: more"), CACHE_LEAD);
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", "lang: 3"), CACHE_HIT);
+    s.now_s += 181; /* and they are taken again */
+    scene_store(&s, "/x", "lang: more", FRESH "\nvary: lang", "v");
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", "lang: more"), CACHE_HIT);
+    scene_close(&s);
+}
+
+#define STALE_ETAG FRESH "\netag: \"1\"\nfoo: old\nxkey: t"
+
+static void test_304(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s, NULL, 8 * MB);
+    scene_store(&s, "/x", "", STALE_ETAG, "body");
+    s.now_s += 61;
+    struct client *lead =
+        client_ask(&s, HTTP_GET, "/x", "if-none-match: \"9\"\nrange: bytes=0-1");
+    struct client *wait = client_ask(&s, HTTP_GET, "/x", "");
+    assert_int_equal(wait->answer.verdict, CACHE_JOIN);
+    client_open(lead);
+    client_open(wait);
+    client_fetch(lead);
+    struct http_fields sent =
+        lines(&lead->arena, "if-none-match: \"9\"\nrange: bytes=0-1\nbar: 1");
+    assert_true(cache_intake_request_fields(&lead->intake, &sent, &lead->arena));
+    assert_true(
+        span_equal(unlines(&lead->arena, &sent), SPAN("bar: 1\nif-none-match: \"1\"\n")));
+    assert_int_equal(client_respond(lead, 304, FRESH "\netag: \"1\"\nfoo: new", 0),
+                     CACHE_TAKE_DONE);
+    client_fetched(lead);
+    assert_int_equal(memory_reader_head(&lead->reader), MEMORY_HEAD_READY);
+    assert_int_equal(memory_reader_head(&wait->reader), MEMORY_HEAD_READY);
+    assert_true(span_equal(
+        http_fields_find_text(&wait->reader.object->block.fields, SPAN("foo"))->value,
+        SPAN("new")));
+    assert_int_equal(wait->reader.object->tag_count, 1); /* no purge misses the body */
+    ASSERT_READS(lead, "body");
+    ASSERT_READS(wait, "body");
+    s.now_s += 59;
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", ""), CACHE_HIT);
+    client_destroy(lead);
+    client_destroy(wait);
+    scene_close(&s);
+}
+
+static void test_304_that_speaks_of_another(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s, NULL, 8 * MB);
+    scene_store(&s, "/x", "", STALE_ETAG, "body");
+    s.now_s += 61;
+    struct client *lead = client_ask(&s, HTTP_GET, "/x", "");
+    client_open(lead);
+    client_fetch(lead);
+    client_respond(lead, 304, "etag: \"2\"", 0);
+    client_fetched(lead);
+    assert_int_equal(memory_reader_head(&lead->reader), MEMORY_HEAD_AGAIN);
+    client_close_reader(lead);
+    cache_answer_fini(&lead->answer);
+    client_lookup(lead);
+    assert_int_equal(lead->answer.verdict, CACHE_LEAD);
+    assert_null(lead->answer.object);
+    client_destroy(lead);
+    scene_close(&s);
+}
+
+static const struct {
+    const char *why, *response;
+    int64_t stale_s;
+    int64_t grace_s;
+    unsigned status; /* 0: the fetch fails */
+    enum memory_head head;
+} error_rows[] = {
+    {"no window", STALE_ETAG, 1, 0, 503, MEMORY_HEAD_READY},
+    {"no window, failure", STALE_ETAG, 1, 0, 0, MEMORY_HEAD_FAILED},
+    {"window", "cache-control: max-age=60, stale-if-error=10", 10, 0, 503, MEMORY_HEAD_STALE},
+    {"window, failure", "cache-control: max-age=60, stale-if-error=10", 10, 0, 0,
+     MEMORY_HEAD_STALE},
+    {"after the window", "cache-control: max-age=60, stale-if-error=10", 11, 0, 0,
+     MEMORY_HEAD_FAILED},
+    {"grace", STALE_ETAG, 20, 30, 500, MEMORY_HEAD_STALE},
+    {"grace is over", STALE_ETAG, 31, 30, 500, MEMORY_HEAD_READY},
+    {"must-revalidate", "cache-control: max-age=60, must-revalidate\netag: \"1\"", 1, 30, 502,
+     MEMORY_HEAD_READY},
+    {"501 is an answer", "cache-control: max-age=60, stale-if-error=10", 1, 0, 501,
+     MEMORY_HEAD_READY},
+};
+
+static void test_stale_if_error(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(error_rows); i++) {
+        struct scene s;
+        scene_open(&s, NULL, 8 * MB);
+        s.route.ttl.grace_s = error_rows[i].grace_s;
+        scene_store(&s, "/x", "", error_rows[i].response, "body");
+        s.now_s += 60 + error_rows[i].stale_s;
+        struct client *lead = client_ask(&s, HTTP_GET, "/x", "");
+        client_open(lead);
+        client_fetch(lead);
+        if (error_rows[i].status) {
+            client_respond_all(lead, error_rows[i].status, "", "oops");
+        } else {
+            cache_intake_fail(&lead->intake, CACHE_FAILURE_TIMEOUT, s.now_s);
+            client_fetched(lead);
+        }
+        enum memory_head head = memory_reader_head(&lead->reader);
+        if (head != error_rows[i].head)
+            fail_msg("%s: %d", error_rows[i].why, head);
+        if (head == MEMORY_HEAD_STALE)
+            ASSERT_READS(lead, "body");
+        if (head == MEMORY_HEAD_FAILED)
+            assert_int_equal(memory_reader_failure(&lead->reader), CACHE_FAILURE_TIMEOUT);
+        /* The stored one is there for the next, unless the origin said something else. */
+        struct client *next = client_ask(&s, HTTP_GET, "/x", "");
+        if (!next->answer.object && error_rows[i].status != 501)
+            fail_msg("%s: let go", error_rows[i].why);
+        client_destroy(next);
+        client_destroy(lead);
+        scene_close(&s);
+    }
+}
+
+/* Born stale: whoever came before gets it, nobody joins, hard is not kept, soft is kept stale.
+ */
+static void test_purge_during_the_fill(void **state)
+{
+    (void)state;
+    for (int when = 0; when < 2; when++)
+        for (int mode = PURGE_HARD; mode <= PURGE_SOFT; mode++) {
+            struct scene s;
+            scene_open(&s, NULL, 8 * MB);
+            struct client *lead = client_ask(&s, HTTP_GET, "/x", "");
+            struct client *wait = client_ask(&s, HTTP_GET, "/x", "");
+            client_open(lead);
+            client_open(wait);
+            client_fetch(lead);
+            if (when == 0)
+                scene_purge(&s, PURGE_TAG, (enum purge_mode)mode, "t");
+            client_respond(lead, 200, STALE_ETAG, 4);
+            client_body(lead, "bo");
+            if (when == 1)
+                scene_purge(&s, PURGE_TAG, (enum purge_mode)mode, "t");
+            client_body(lead, "dy");
+            cache_intake_end(&lead->intake, NULL);
+            client_fetched(lead);
+            ASSERT_READS(lead, "body");
+            /* Those who wait when the head comes may have come after the purge. */
+            assert_int_equal(memory_reader_head(&wait->reader),
+                             when ? MEMORY_HEAD_READY : MEMORY_HEAD_AGAIN);
+            struct client *next = client_ask(&s, HTTP_GET, "/x", "");
+            assert_int_equal(next->answer.verdict, CACHE_LEAD);
+            assert_int_equal(next->answer.object != NULL, mode == PURGE_SOFT);
+            client_destroy(next);
+            client_destroy(lead);
+            client_destroy(wait);
+            scene_close(&s);
+        }
+}
+
+/* A purge between lookup and sending takes the validators, too. */
+static void test_hard_purge_takes_validators(void **state)
+{
+    (void)state;
+    for (int sent = 0; sent < 2; sent++) {
+        struct scene s;
+        scene_open(&s, NULL, 8 * MB);
+        scene_store(&s, "/x", "", STALE_ETAG, "body");
+        s.now_s += 61;
+        struct client *lead = client_ask(&s, HTTP_GET, "/x", "");
+        client_open(lead);
+        assert_non_null(lead->answer.object);
+        if (!sent)
+            scene_purge(&s, PURGE_TAG, PURGE_HARD, "t");
+        client_fetch(lead);
+        assert_int_equal(lead->intake.validating != NULL, sent);
+        if (sent) {
+            scene_purge(&s, PURGE_TAG, PURGE_HARD, "t");
+            client_respond(lead, 304, "etag: \"1\"", 0);
+            client_fetched(lead);
+            assert_int_equal(memory_reader_head(&lead->reader), MEMORY_HEAD_AGAIN);
+            assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", ""), CACHE_LEAD);
+        }
+        client_destroy(lead);
+        scene_close(&s);
+    }
+}
+
+static const struct {
+    const char *why;
+    int64_t declared;
+    const char *body;
+    bool fails; /* the fetch, in the middle */
+    enum err end;
+    enum cache_verdict next;
+} length_rows[] = {
+    {"as declared", 4, "body", false, ERR_CLOSED, CACHE_HIT},
+    {"shorter", 5, "body", false, ERR_SYS, CACHE_LEAD},
+    {"longer", 3, "body", false, ERR_SYS, CACHE_LEAD},
+    {"unknown", -1, "body", false, ERR_CLOSED, CACHE_HIT},
+    {"unknown, ends badly", -1, "body", true, ERR_SYS, CACHE_LEAD},
+    {"declared, ends badly", 4, "bod", true, ERR_SYS, CACHE_LEAD},
+    {"empty", 0, "", false, ERR_CLOSED, CACHE_HIT},
+    {"unknown and empty", -1, "", false, ERR_CLOSED, CACHE_HIT},
+};
+
+static void test_lengths(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(length_rows); i++) {
+        struct scene s;
+        scene_open(&s, NULL, 8 * MB);
+        struct client *lead = client_ask(&s, HTTP_GET, "/x", "");
+        client_open(lead);
+        client_fetch(lead);
+        client_respond(lead, 200, FRESH, length_rows[i].declared);
+        enum err e = cache_intake_body(&lead->intake, span_text(length_rows[i].body));
+        if (e != (length_rows[i].declared == 3 ? ERR_CLOSED : ERR_OK))
+            fail_msg("%s: %s", length_rows[i].why, err_text(e));
+        if (length_rows[i].fails)
+            cache_intake_fail(&lead->intake, CACHE_FAILURE_INCOMPLETE, s.now_s);
+        else
+            cache_intake_end(&lead->intake, NULL);
+        client_fetched(lead);
+        enum err end;
+        (void)client_read(lead, &end);
+        if (end != length_rows[i].end ||
+            scene_verdict(&s, HTTP_GET, "/x", "") != length_rows[i].next)
+            fail_msg("%s: %s", length_rows[i].why, err_text(end));
+        client_destroy(lead);
+        scene_close(&s);
+    }
+}
+
+static void test_unsafe_methods_invalidate(void **state)
+{
+    static const struct {
+        const char *why;
+        enum http_method method;
+        unsigned status;
+        bool gone;
+    } cases[] = {{"POST", HTTP_POST, 200, true},
+                 {"PUT, 3xx", HTTP_PUT, 303, true},
+                 {"POST, refused", HTTP_POST, 403, false},
+                 {"POST, failed", HTTP_POST, 500, false},
+                 {"OPTIONS is safe", HTTP_OPTIONS, 200, false}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct scene s;
+        scene_open(&s, NULL, 8 * MB);
+        scene_store(&s, "/x", "", FRESH, "body");
+        struct client *post = client_ask(&s, cases[i].method, "/x", "");
+        assert_int_equal(post->answer.verdict, CACHE_PASS);
+        client_open(post);
+        client_fetch(post);
+        client_respond_all(post, cases[i].status, "", "done");
+        ASSERT_READS(post, "done");
+        if ((scene_verdict(&s, HTTP_GET, "/x", "") == CACHE_LEAD) != cases[i].gone)
+            fail_msg("%s", cases[i].why);
+        client_destroy(post);
+        /* What is fetched after it is kept as ever. */
+        if (cases[i].gone)
+            scene_store(&s, "/x", "", FRESH, "new");
+        assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", ""), CACHE_HIT);
+        scene_close(&s);
+    }
+}
+
+static void test_head_updates_or_outdates(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s, NULL, 8 * MB);
+    scene_store(&s, "/x", "", STALE_ETAG, "body");
+    s.now_s += 61;
+    struct client *head = client_ask(&s, HTTP_HEAD, "/x", "");
+    assert_int_equal(head->answer.verdict, CACHE_PASS);
+    client_open(head);
+    client_fetch(head);
+    client_respond(head, 200, FRESH "\netag: \"1\"\nfoo: new", 4);
+    cache_intake_end(&head->intake, NULL);
+    client_fetched(head);
+    assert_int_equal(memory_reader_head(&head->reader), MEMORY_HEAD_READY);
+    assert_int_equal(head->reader.object->body_bytes, 4);
+    ASSERT_READS(head, "");
+    client_destroy(head);
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", ""), CACHE_HIT);
+    s.now_s += 61;
+    head = client_ask(&s, HTTP_HEAD, "/x", "");
+    client_open(head);
+    client_fetch(head);
+    client_respond(head, 200, FRESH "\netag: \"2\"", 4);
+    cache_intake_end(&head->intake, NULL);
+    client_destroy(head);
+    struct client *get = client_ask(&s, HTTP_GET, "/x", "cache-control: max-stale");
+    assert_int_equal(get->answer.verdict, CACHE_LEAD);
+    client_destroy(get);
+    scene_close(&s);
+}
+
+static void test_interim_and_trailers(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s, NULL, 8 * MB);
+    struct client *lead = client_ask(&s, HTTP_GET, "/x", "");
+    client_open(lead);
+    client_fetch(lead);
+    assert_null(memory_reader_interim(&lead->reader));
+    struct http_response hint = {.status = 103, .fields = lines(&lead->arena, "link: a")};
+    assert_int_equal(memory_reader_head(&lead->reader), MEMORY_HEAD_WAIT);
+    cache_intake_interim(&lead->intake, &hint);
+    turn(&s);
+    assert_int_equal(lead->woken, 1);
+    const struct http_response *got = memory_reader_interim(&lead->reader);
+    assert_non_null(got);
+    assert_int_equal(got->status, 103);
+    assert_true(span_equal(got->fields.at[0].value, SPAN("a")));
+    assert_null(memory_reader_interim(&lead->reader));
+    client_respond(lead, 200, FRESH, -1);
+    client_body(lead, "x");
+    struct http_fields trailers = lines(&lead->arena, "sum: 1");
+    cache_intake_end(&lead->intake, &trailers);
+    ASSERT_READS(lead, "x");
+    assert_non_null(memory_reader_trailers(&lead->reader));
+    client_destroy(lead);
+    scene_close(&s);
+}
+
+static void test_nobody_wants_it(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s, NULL, 8 * MB);
+    struct client *lead = client_ask(&s, HTTP_GET, "/x", "");
+    client_open(lead);
+    client_fetch(lead);
+    assert_true(cache_intake_wanted(&lead->intake));
+    client_close_reader(lead);
+    turn(&s);
+    assert_int_equal(lead->room, 1);
+    assert_false(cache_intake_wanted(&lead->intake));
+    client_fetched(lead);
+    cache_answer_fini(&lead->answer);
+    client_lookup(lead);
+    client_open(lead);
+    client_fetch(lead);
+    client_respond(lead, 200, FRESH, 4);
+    client_close_reader(lead);
+    assert_true(cache_intake_wanted(&lead->intake)); /* small: worth finishing */
+    client_body(lead, "body");
+    cache_intake_end(&lead->intake, NULL);
+    client_destroy(lead);
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", ""), CACHE_HIT);
+    scene_close(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stored_and_hit),
+        cmocka_unit_test(test_readers_stream_while_it_arrives),
+        cmocka_unit_test(test_sharing),
+        cmocka_unit_test(test_not_shareable_by_request_is_not_remembered),
+        cmocka_unit_test(test_vary),
+        cmocka_unit_test(test_variants_are_capped),
+        cmocka_unit_test(test_304),
+        cmocka_unit_test(test_304_that_speaks_of_another),
+        cmocka_unit_test(test_stale_if_error),
+        cmocka_unit_test(test_purge_during_the_fill),
+        cmocka_unit_test(test_hard_purge_takes_validators),
+        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_unsafe_methods_invalidate),
+        cmocka_unit_test(test_head_updates_or_outdates),
+        cmocka_unit_test(test_interim_and_trailers),
+        cmocka_unit_test(test_nobody_wants_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
