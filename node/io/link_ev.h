@@ -13,7 +13,7 @@
  */
 #pragma once
 
-#include "base/http/message.h"
+#include "base/http/h1.h"
 #include "node/io/loop_ev.h"
 #include "node/io/resolve_ev.h"
 #include "node/io/tls.h"
@@ -25,9 +25,11 @@ struct io_links;
 struct io_links *io_links_create(struct io_loop *l, struct io_resolver *r);
 void io_links_destroy(struct io_links *p);   /* closes idle ones; none may be in use */
 void io_links_drop_idle(struct io_links *p); /* after a reload */
+/* What an answer's head may hold, for connections made from now on; else the defaults. */
+void io_links_limit(struct io_links *p, const struct http_h1_limits *limits);
 
-struct io_link_target {
-    struct span host; /* name or address */
+struct io_link_target { /* borrowed by io_link_start */
+    struct span host;   /* name or address */
     uint16_t port;
     struct io_tls_context *tls; /* NULL: clear text; counted by the link */
     struct span server_name;    /* SNI and verification; empty = host */
@@ -64,7 +66,17 @@ struct io_link_functions {
 };
 
 struct io_link;
-/* `request` is copied into bytes at once. body_bytes != 0: io_link_body gives the body. */
+/* `request` is copied into bytes at once. body_bytes != 0: io_link_body gives the body, then
+ * io_link_body_end. NULL: the request does not fit into bytes (LIMIT), or no memory.
+ *
+ * connect_ms bounds the name, then all attempts to connect with their TLS: half of what is left
+ * for each address but the last. first_byte_ms runs until the final head, anew with each piece
+ * of request body that leaves and each interim answer; idle_ms between pieces of the answer.
+ * None runs while the link is paused, or waits for the caller's body. 0: no limit.
+ *
+ * An answer that comes before the request's body is sent: from status 300 up the rest of the
+ * body is dropped (io_link_body takes and forgets it); in any case the connection is closed
+ * when the answer ends first. */
 struct io_link *io_link_start(struct io_links *p, const struct io_link_target *target,
                               const struct http_request *request,
                               const struct io_link_functions *functions, void *user);
