@@ -1,0 +1,171 @@
+/* tests/unit/admin/node.h - a node that only remembers what admin asked of it.
+ *
+ * Purges wait until the test says how they ended, unless `at_once` is set.
+ */
+#pragma once
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "admin/actions.h"
+#include "admin/admin.h"
+
+struct node {
+    bool at_once, ready;
+    enum err at_once_err, reload_err;
+    unsigned purges, counts, reloads;
+    struct purge last;
+    char last_selector[256], last_site[64];
+    uint32_t last_count;
+    admin_purge_answered *answered;
+    struct admin *admin;
+    uint64_t ticket, seq;
+    admin_purge_counted *counted;
+};
+
+static void node_purge(void *user, const struct purge *purges, uint32_t count,
+                       admin_purge_answered *answered, struct admin *a, uint64_t ticket)
+{
+    struct node *n = user;
+    n->purges++;
+    n->last = purges[0];
+    snprintf(n->last_selector, sizeof n->last_selector, "%.*s", SPAN_ARG(purges[0].selector));
+    snprintf(n->last_site, sizeof n->last_site, "%.*s", SPAN_ARG(purges[0].site));
+    n->last_count = count;
+    n->answered = answered;
+    n->admin = a;
+    n->ticket = ticket;
+    n->seq += count;
+    struct admin_purge_done done = {n->at_once_err, 0xabc, n->seq};
+    if (n->at_once)
+        answered(a, ticket, &done);
+}
+
+static void node_purge_count(void *user, const struct purge *purges, uint32_t count,
+                             admin_purge_counted *counted, struct admin *a, uint64_t ticket)
+{
+    struct node *n = user;
+    (void)purges;
+    (void)count;
+    n->counts++;
+    n->counted = counted;
+    counted(a, ticket, 42);
+}
+
+static const struct admin_purge_record node_record = {
+    .stream = 0xabc,
+    .seq = 7,
+    .purge = {PURGE_TAG, PURGE_SOFT, {"news", 4}, {"shop", 4}},
+    .accepted_at_s = 1000,
+    .node = "n1",
+    .synced = true,
+};
+
+static enum err node_purge_find(void *user, uint64_t stream, uint64_t seq,
+                                void (*tell)(void *user, const struct admin_purge_record *r),
+                                void *tell_user)
+{
+    (void)user;
+    if (stream != 0xabc || seq != 7)
+        return ERR_NOT_FOUND;
+    tell(tell_user, &node_record);
+    return ERR_OK;
+}
+
+static void node_purge_list(void *user, int64_t since_s, uint32_t limit,
+                            void (*tell)(void *user, const struct admin_purge_record *r),
+                            void *tell_user)
+{
+    (void)user;
+    if (since_s <= 1000 && limit)
+        tell(tell_user, &node_record);
+}
+
+static enum err node_cache_info(void *user, struct span url,
+                                void (*tell)(void *user, const struct admin_variant *v),
+                                void *tell_user)
+{
+    (void)user;
+    struct admin_variant v = {.key = SPAN("http|shop.example:80|/a"),
+                              .status = 200,
+                              .age_s = 3,
+                              .fresh_left_s = 57,
+                              .body_bytes = 10,
+                              .etag = SPAN("\"x\""),
+                              .tier = "memory",
+                              .state = "fresh",
+                              .hits = 2};
+    if (!span_starts(url, SPAN("http")))
+        return ERR_SYNTAX;
+    if (span_ends(url, SPAN("/a")))
+        tell(tell_user, &v);
+    return ERR_OK;
+}
+
+static void node_figures(void *user, struct admin_figures *out)
+{
+    (void)user;
+    *out =
+        (struct admin_figures){.uptime_s = 5, .workers = 2, .objects = 9, .purge_log_ok = true};
+}
+
+static void node_servers(void *user, void (*tell)(void *user, const struct admin_server *s),
+                         void *tell_user)
+{
+    (void)user;
+    struct admin_server s = {"app", "10.0.0.1:80", true, 3, 1};
+    tell(tell_user, &s);
+    s.server = "10.0.0.2:80";
+    tell(tell_user, &s);
+}
+
+static enum err node_reload(void *user, struct conf_faults *faults)
+{
+    struct node *n = user;
+    n->reloads++;
+    if (n->reload_err)
+        conf_fault_add(faults, (struct conf_place){3, 5}, "no such \"thing\"");
+    return n->reload_err;
+}
+
+static bool node_ready(void *user)
+{
+    return ((struct node *)user)->ready;
+}
+
+static const struct admin_actions node_actions = {
+    .purge = node_purge,
+    .purge_count = node_purge_count,
+    .purge_find = node_purge_find,
+    .purge_list = node_purge_list,
+    .cache_info = node_cache_info,
+    .figures = node_figures,
+    .servers = node_servers,
+    .reload = node_reload,
+    .ready = node_ready,
+};
+
+struct heard { /* by who asked */
+    unsigned answers, status;
+    char body[65536], fields[512], type[64];
+};
+
+static inline void hear(void *user, const struct admin_answer *answer)
+{
+    struct heard *h = user;
+    size_t at = 0;
+    h->answers++;
+    h->status = answer->status;
+    snprintf(h->body, sizeof h->body, "%.*s", SPAN_ARG(answer->body));
+    snprintf(h->type, sizeof h->type, "%.*s", SPAN_ARG(answer->content_type));
+    h->fields[0] = '\0';
+    for (uint32_t i = 0; i < answer->fields.count; i++)
+        at += (size_t)snprintf(h->fields + at, sizeof h->fields - at, "%.*s: %.*s\n",
+                               SPAN_ARG(answer->fields.at[i].name),
+                               SPAN_ARG(answer->fields.at[i].value));
+}
