@@ -5,19 +5,15 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "node/io/outlet.h"
 #include "node/io/tls.h"
 
 #define SLABS_PER_TURN 4
-#define SPANS_MAX 16
-#define CALL_COST 512     /* of the slab, for the records that one output call makes */
 #define GATHER_BYTES 4096 /* clear text up to this is copied to share a send */
-#define SWAP_BYTES 16384  /* a leftover over this keeps the whole slab, uncopied */
-#define LEFT_MAX_BYTES (256 * 1024) /* leftovers that TLS itself adds to: KeyUpdate floods */
 #define LINGER_MS 1000
 
 enum state {
@@ -38,16 +34,14 @@ struct io_stream {
     void *core;
     struct io_tls *tls;
     struct buf cipher, plain; /* kept while paused: not decrypted, not taken by the core */
-    char *left;               /* what the socket did not take, [left_from, left_to) */
-    size_t left_from, left_to;
+    struct io_outlet outlet;
     struct io_timer *linger; /* made when needed */
     struct addr peer;
     enum state state;
     enum err why;  /* with STREAM_OVER */
     bool outgoing; /* we connected */
-    bool left_is_slab;
-    bool inside; /* in a callback of this stream's pump */
-    bool told;   /* `closed` was called */
+    bool inside;   /* in a callback of this stream's pump */
+    bool told;     /* `closed` was called */
     bool paused;
     bool resumed;    /* within the input call that runs */
     bool kicked;     /* ask for output again */
@@ -96,7 +90,7 @@ static bool has_kept(const struct io_stream *s)
 
 static bool can_output(const struct io_stream *s)
 {
-    return !s->left && !s->shut && !s->send_broken;
+    return !s->outlet.rest && !s->shut && !s->send_broken;
 }
 
 static void enter(struct io_stream *s)
@@ -123,219 +117,81 @@ static void leave(struct io_stream *s)
 
 /* ---- output */
 
-static void drop_left(struct io_stream *s)
+/* What became of bytes that were sent. True: nothing waits. */
+static bool gone(struct io_stream *s, enum err e)
 {
-    if (s->left_is_slab)
-        io_loop_slab_give(s->loop, s->left);
-    else
-        free(s->left);
-    s->left = NULL;
-    s->left_is_slab = false;
-    s->left_from = s->left_to = 0;
-}
-
-static bool keep_left(struct io_stream *s, struct span rest)
-{
-    size_t have = s->left_to - s->left_from;
-    char *mem = have + rest.len <= LEFT_MAX_BYTES ? malloc(have + rest.len) : NULL;
-    if (!mem) {
-        over(s, ERR_LIMIT);
-        return false;
-    }
-    if (have > 0)
-        memcpy(mem, s->left + s->left_from, have);
-    memcpy(mem + have, rest.ptr, rest.len);
-    if (s->left)
-        drop_left(s);
-    s->left = mem;
-    s->left_to = have + rest.len;
-    watch(s, EV_WRITE, 0);
-    return true;
-}
-
-/* The rest of the loop's output becomes the stream's; the loop takes another slab. */
-static void keep_slab(struct io_stream *s, size_t sent)
-{
-    struct io_tls_scratch *x = s->loop->scratch;
-    char *fresh = io_loop_slab_take(s->loop);
-    if (!fresh) {
-        over(s, ERR_SYS);
-        return;
-    }
-    s->left = x->out;
-    s->left_from = sent;
-    s->left_to = x->out_len;
-    s->left_is_slab = true;
-    s->loop->output = x->out = fresh;
-    watch(s, EV_WRITE, 0);
-}
-
-/* How many bytes the socket took of these; all are dropped once they can't be sent. */
-static size_t send_some(struct io_stream *s, struct iovec *at, size_t count, size_t bytes)
-{
-    struct msghdr m = {.msg_iov = at, .msg_iovlen = count};
-    ssize_t n;
-    if (s->send_broken)
-        return bytes;
-    do {
-        n = count == 1 ? send(s->io.fd, at->iov_base, at->iov_len, MSG_NOSIGNAL)
-                       : sendmsg(s->io.fd, &m, MSG_NOSIGNAL);
-    } while (n < 0 && errno == EINTR);
-    if (n >= 0)
-        return (size_t)n;
-    if (errno == EAGAIN || errno == ENOBUFS)
-        return 0;
-    if (!s->outgoing || s->finishing || s->fin_seen || s->state != STREAM_OPEN) {
-        over(s, ERR_CLOSED);
-    } else {
+    if (e == ERR_AGAIN) {
+        watch(s, EV_WRITE, 0);
+    } else if (e == ERR_CLOSED && s->outgoing && s->state == STREAM_OPEN && !s->finishing &&
+               !s->fin_seen) {
         /* An answer to what we were sending may wait in the socket: read on to the end. */
         s->send_broken = true;
         watch(s, s->paused ? 0 : EV_READ, EV_WRITE);
+        return true;
+    } else if (e != ERR_OK) {
+        over(s, e);
     }
-    return bytes;
+    return e == ERR_OK;
 }
 
-/* Sends the loop's output. True: all is gone, nothing waits. */
 static bool flush(struct io_stream *s)
 {
-    struct io_tls_scratch *x = s->loop->scratch;
-    size_t len = x->out_len;
-    if (len > 0 && s->left) {
-        (void)keep_left(s, span_of(x->out, len));
-    } else if (len > 0) {
-        struct iovec all = {.iov_base = x->out, .iov_len = len};
-        size_t n = send_some(s, &all, 1, len);
-        if (n < len && len - n > SWAP_BYTES)
-            keep_slab(s, n);
-        else if (n < len)
-            (void)keep_left(s, span_of(x->out + n, len - n));
+    if (s->send_broken) {
+        s->loop->scratch->out_len = 0;
+        return true;
     }
-    x->out_len = 0;
-    return !s->left && s->state != STREAM_OVER;
+    return gone(s, io_outlet_flush(&s->outlet));
 }
 
-/* True: no leftover (any more). */
-static bool send_left(struct io_stream *s)
+static bool send_rest(struct io_stream *s)
 {
-    if (!s->left)
+    if (!s->outlet.rest)
         return true;
-    struct iovec rest = {.iov_base = s->left + s->left_from,
-                         .iov_len = s->left_to - s->left_from};
-    s->left_from += send_some(s, &rest, 1, rest.iov_len);
-    if (s->left_from < s->left_to)
+    if (!gone(s, io_outlet_send_rest(&s->outlet)))
         return false;
-    drop_left(s);
     if (s->functions->drained && s->state == STREAM_OPEN && !s->send_broken)
         s->functions->drained(s->core);
     return s->state != STREAM_OVER;
 }
 
-static void send_spans(struct io_stream *s, const struct span *out, size_t count, size_t total)
+static void put(struct io_stream *s, const struct span *out, size_t count, size_t total)
 {
     struct io_tls_scratch *x = s->loop->scratch;
-    struct iovec all[SPANS_MAX + 1];
-    size_t used = 0, at = 0;
-    if (x->out_len > 0)
-        all[used++] = (struct iovec){.iov_base = x->out, .iov_len = x->out_len};
-    for (size_t i = 0; i < count; i++)
-        if (out[i].len > 0)
-            all[used++] = (struct iovec){.iov_base = (void *)(uintptr_t)out[i].ptr,
-                                         .iov_len = out[i].len};
-    total += x->out_len;
-    size_t sent = send_some(s, all, used, total);
-    if (sent == total || s->state == STREAM_OVER) {
-        x->out_len = 0;
-        return;
-    }
-    char *mem = malloc(total - sent);
-    if (!mem) {
-        over(s, ERR_SYS);
-        return;
-    }
-    for (size_t i = 0; i < used; i++) {
-        size_t skip = sent < all[i].iov_len ? sent : all[i].iov_len;
-        memcpy(mem + at, (char *)all[i].iov_base + skip, all[i].iov_len - skip);
-        at += all[i].iov_len - skip;
-        sent -= skip;
-    }
-    x->out_len = 0;
-    s->left = mem;
-    s->left_to = at;
-    watch(s, EV_WRITE, 0);
-}
-
-static void put_clear(struct io_stream *s, const struct span *out, size_t count, size_t total)
-{
-    struct io_tls_scratch *x = s->loop->scratch;
-    if (total > GATHER_BYTES) {
-        send_spans(s, out, count, total);
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (out[i].len > 0)
-            memcpy(x->out + x->out_len, out[i].ptr, out[i].len);
-        x->out_len += out[i].len;
-    }
-}
-
-static void put_record(struct io_stream *s, struct span bytes)
-{
-    if (io_tls_write(s->tls, bytes) != ERR_OK)
-        over(s, ERR_LIB);
-}
-
-/* One record for what fits into one, full records else. Pieces of several spans are gathered in
- * loop->input, which is free while output is asked. */
-static void put_tls(struct io_stream *s, const struct span *out, size_t count)
-{
-    char *gather = s->loop->input;
-    size_t have = 0;
-    for (size_t i = 0; i < count && s->state != STREAM_OVER; i++) {
-        struct span rest = out[i];
-        while (rest.len > 0 && s->state != STREAM_OVER) {
-            size_t n = IO_TLS_RECORD_BYTES - have;
-            if (have == 0 && (rest.len >= n || i + 1 == count)) {
-                /* All of the last span; of the others, full records. */
-                n = i + 1 == count ? rest.len : rest.len - rest.len % IO_TLS_RECORD_BYTES;
-                put_record(s, span_until(rest, n));
-            } else {
-                n = n < rest.len ? n : rest.len;
-                memcpy(gather + have, rest.ptr, n);
-                have += n;
-                if (have == IO_TLS_RECORD_BYTES || (i + 1 == count && n == rest.len)) {
-                    put_record(s, span_of(gather, have));
-                    have = 0;
-                }
-            }
-            rest = span_from(rest, n);
+    if (s->tls) {
+        /* loop->input is free while output is asked. */
+        if (io_tls_write(s->tls, out, count, s->loop->input) != ERR_OK)
+            over(s, ERR_LIB);
+    } else if (total > GATHER_BYTES) {
+        (void)gone(s, io_outlet_send(&s->outlet, out, count));
+    } else {
+        for (size_t i = 0; i < count; i++) {
+            if (out[i].len > 0)
+                memcpy(x->out + x->out_len, out[i].ptr, out[i].len);
+            x->out_len += out[i].len;
         }
     }
-    if (have > 0 && s->state != STREAM_OVER)
-        put_record(s, span_of(gather, have)); /* the last span was empty */
 }
 
 /* Asks the core until it has nothing (false) or the slab is full (true). */
 static bool fill(struct io_stream *s)
 {
-    struct span out[SPANS_MAX];
+    struct span out[IO_OUTLET_SPANS_MAX];
     size_t used = 0;
-    while (IO_SLAB_BYTES - used >= IO_STREAM_ROOM_MIN && !s->left) {
+    while (IO_SLAB_BYTES - used >= IO_STREAM_ROOM_MIN && !s->outlet.rest) {
         s->kicked = false;
         size_t room = IO_SLAB_BYTES - used, total = 0;
-        size_t count = s->functions->output(s->core, out, SPANS_MAX, s->loop->plain, room);
-        must(count <= SPANS_MAX);
+        size_t count =
+            s->functions->output(s->core, out, IO_OUTLET_SPANS_MAX, s->loop->plain, room);
+        must(count <= IO_OUTLET_SPANS_MAX);
         for (size_t i = 0; i < count; i++)
             total += out[i].len;
         must(total <= room);
         if (s->state == STREAM_OVER || (total == 0 && !s->kicked))
             return false;
-        if (s->tls)
-            put_tls(s, out, count);
-        else
-            put_clear(s, out, count, total);
+        put(s, out, count, total);
         if (s->state == STREAM_OVER || s->send_broken)
             return false;
-        used += total + CALL_COST;
+        used += total + IO_TLS_CALL_BYTES;
         if (used > IO_SLAB_BYTES)
             used = IO_SLAB_BYTES;
     }
@@ -369,12 +225,12 @@ static void on_linger_end(struct io_timer *t)
 static void pump(struct io_stream *s)
 {
     if (s->state != STREAM_OPEN) {
-        if (send_left(s) && flush(s) && s->state == STREAM_HANDSHAKE)
+        if (send_rest(s) && flush(s) && s->state == STREAM_HANDSHAKE)
             watch(s, 0, EV_WRITE);
         return;
     }
     for (int slab = 0; slab < SLABS_PER_TURN; slab++) {
-        if (!send_left(s))
+        if (!send_rest(s))
             break;
         bool more = can_output(s) && fill(s);
         if (s->state == STREAM_OVER)
@@ -394,7 +250,7 @@ static void pump(struct io_stream *s)
             watch(s, 0, EV_WRITE);
         return;
     }
-    if (s->left || s->state != STREAM_OPEN)
+    if (s->outlet.rest || s->state != STREAM_OPEN)
         (void)flush(s);
     else
         io_loop_later(s->loop, &s->task, on_task);
@@ -610,6 +466,7 @@ static struct io_stream *create(struct io_loop *l, int fd, const struct addr *pe
     if (!s)
         return NULL;
     s->loop = l;
+    s->outlet = (struct io_outlet){.loop = l, .fd = fd};
     s->functions = functions;
     s->core = core;
     s->peer = *peer;
@@ -684,8 +541,7 @@ void io_stream_destroy(struct io_stream *s)
         io_timer_stop(s->linger);
     free(s->linger);
     io_tls_destroy(s->tls);
-    if (s->left)
-        drop_left(s);
+    io_outlet_fini(&s->outlet);
     buf_fini(&s->plain);
     buf_fini(&s->cipher);
     free(s);
@@ -766,7 +622,7 @@ const char *io_stream_server_name(const struct io_stream *s)
 
 bool io_stream_has_leftover(const struct io_stream *s)
 {
-    return s->left != NULL;
+    return s->outlet.rest != NULL;
 }
 
 const char *io_stream_tls_error(const struct io_stream *s)

@@ -441,14 +441,40 @@ enum err io_tls_read(struct io_tls *t, char *out, size_t room, size_t *out_len)
     }
 }
 
-enum err io_tls_write(struct io_tls *t, struct span bytes)
+static enum err write_record(struct io_tls *t, struct span bytes)
 {
     size_t written;
-    if (bytes.len == 0)
-        return ERR_OK;
     ERR_clear_error();
     enum err e = translate(t, SSL_write_ex(t->ssl, bytes.ptr, bytes.len, &written));
     return e == ERR_OK && written == bytes.len ? ERR_OK : ERR_LIB;
+}
+
+enum err io_tls_write(struct io_tls *t, const struct span *spans, size_t count, char *gather)
+{
+    size_t have = 0;
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < count && e == ERR_OK; i++) {
+        bool last = i + 1 == count;
+        struct span rest = spans[i];
+        while (rest.len > 0 && e == ERR_OK) {
+            size_t n = IO_TLS_RECORD_BYTES - have;
+            if (have == 0 && (rest.len >= n || last)) {
+                /* Not copied: all of the last span; of the others, full records. */
+                n = last ? rest.len : rest.len - rest.len % IO_TLS_RECORD_BYTES;
+                e = write_record(t, span_until(rest, n));
+            } else {
+                n = n < rest.len ? n : rest.len;
+                memcpy(gather + have, rest.ptr, n);
+                have += n;
+                if (have == IO_TLS_RECORD_BYTES) {
+                    e = write_record(t, span_of(gather, have));
+                    have = 0;
+                }
+            }
+            rest = span_from(rest, n);
+        }
+    }
+    return e == ERR_OK && have > 0 ? write_record(t, span_of(gather, have)) : e;
 }
 
 void io_tls_shut(struct io_tls *t)

@@ -53,11 +53,13 @@ void io_tls_destroy(struct io_tls *t);                  /* NULL ok */
 NODISCARD enum err io_tls_handshake(struct io_tls *t);
 /* OK with *out_len > 0, AGAIN, CLOSED (close_notify), LIB. */
 NODISCARD enum err io_tls_read(struct io_tls *t, char *out, size_t room, size_t *out_len);
-/* Whole records of `bytes` into `out`, whose room the caller has checked: IO_TLS_RECORD_MORE
- * for each record or part of one. */
-NODISCARD enum err io_tls_write(struct io_tls *t, struct span bytes);
+/* Spans as records into `out`: one record for what fits into one, full records else; pieces of
+ * several spans meet in `gather` (IO_TLS_RECORD_BYTES). The caller has checked the room of
+ * `out`: IO_TLS_CALL_BYTES more than the spans. */
+NODISCARD enum err io_tls_write(struct io_tls *t, const struct span *spans, size_t count,
+                                char *gather);
 #define IO_TLS_RECORD_BYTES 16384
-#define IO_TLS_RECORD_MORE 64
+#define IO_TLS_CALL_BYTES 512
 void io_tls_shut(struct io_tls *t); /* close_notify */
 bool io_tls_is_h2(const struct io_tls *t);
 const char *io_tls_version(const struct io_tls *t);
