@@ -34,5 +34,6 @@ typedef enum err cli_ask(void *user, const struct cli_question *q, struct cli_re
 
 bool cli_knows(const char *command);
 void cli_usage(FILE *out); /* two-column lines, as main prints its own */
-/* argv[0] is the sub-command. */
-int cli_run(int argc, char **argv, cli_ask *ask, void *user);
+/* argv[0] is the sub-command. Answers go to `out`, complaints to `err`. */
+int cli_run_to(int argc, char **argv, cli_ask *ask, void *user, FILE *out, FILE *err);
+int cli_run(int argc, char **argv, cli_ask *ask, void *user); /* stdout and stderr */

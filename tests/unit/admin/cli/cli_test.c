@@ -1,0 +1,240 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "admin/cli/cli.h"
+
+#define ARGS_MAX 300
+
+struct node { /* what it answers, and what it was asked */
+    enum err err;
+    unsigned status;
+    const char *body;
+    unsigned asked;
+    char method[8], target[512], question[1024], url[128], token[64];
+    const char *ca;
+    bool insecure;
+};
+
+static enum err answer(void *user, const struct cli_question *q, struct cli_reply *out)
+{
+    struct node *n = user;
+    n->asked++;
+    snprintf(n->method, sizeof n->method, "%s", q->method);
+    snprintf(n->target, sizeof n->target, "%.*s", SPAN_ARG(q->target));
+    snprintf(n->question, sizeof n->question, "%.*s", SPAN_ARG(q->body));
+    snprintf(n->url, sizeof n->url, "%.*s", SPAN_ARG(q->admin_url));
+    snprintf(n->token, sizeof n->token, "%.*s", SPAN_ARG(q->token));
+    n->ca = q->ca;
+    n->insecure = q->insecure;
+    if (n->err) {
+        snprintf(out->fault, sizeof out->fault, "connection refused");
+        return n->err;
+    }
+    out->status = n->status;
+    assert_int_equal(buf_append(&out->body, span_text(n->body)), ERR_OK);
+    return ERR_OK;
+}
+
+/* Runs a command line (cut at spaces); its exit code, and what it printed. */
+static int run(const char *line, struct node *n, char **out, char **err)
+{
+    static char copy[4096];
+    char *argv[ARGS_MAX], *rest = copy, *word;
+    int argc = 0;
+    size_t out_len, err_len;
+    snprintf(copy, sizeof copy, "%s", line);
+    while ((word = strsep(&rest, " ")) && argc < ARGS_MAX)
+        if (*word)
+            argv[argc++] = word;
+    FILE *out_file = open_memstream(out, &out_len), *err_file = open_memstream(err, &err_len);
+    int code = cli_run_to(argc, argv, answer, n, out_file, err_file);
+    fclose(out_file);
+    fclose(err_file);
+    return code;
+}
+
+#define PURGED                                                                                 \
+    "{\"id\":\"abc:7\",\"mode\":\"hard\",\"selectors\":2,\"nodes\":{\"applied\":[\"n1\"],"     \
+    "\"pending\":[],\"unreachable\":[]}}\n"
+#define STATUS                                                                                 \
+    "{\"node\":\"n1\",\"version\":\"1\",\"ready\":true,\"uptime_s\":90061,\"workers\":1,"      \
+    "\"connections\":2,\"cache\":{\"objects\":3,\"objects_in_memory\":2,\"memory_bytes\":"     \
+    "1536,"                                                                                    \
+    "\"memory_max_bytes\":1048576,\"disk_on\":false,\"fills\":0},\"purge_log\":{\"ok\":true,"  \
+    "\"records\":1},\"config\":{\"file\":\"p.yaml\",\"serial\":1},\"origins\":[{\"origin\":"   \
+    "\"app\",\"server\":\"s:80\",\"up\":true,\"requests\":1,\"errors\":0}]}\n"
+
+static const struct {
+    const char *why, *line;
+    unsigned status;
+    const char *body;
+    int want;
+    const char *want_method, *want_target, *want_question; /* method NULL: nothing is asked */
+    const char *want_out, *want_err;                       /* parts */
+} rows[] = {
+    {"purge a URL", "purge --url http://a/b", 200, PURGED, 0, "POST", "/v1/purge",
+     "{\"type\":\"url\",\"selectors\":[\"http://a/b\"]}", "applied on:  n1", ""},
+    {"several, both ways", "purge --tag a b --tag c", 200, PURGED, 0, "POST", "/v1/purge",
+     "{\"type\":\"tag\",\"selectors\":[\"a\",\"b\",\"c\"]}",
+     "purged 2 selectors (hard), id abc:7", ""},
+    {"with =", "purge --host=a", 200, PURGED, 0, "POST", "/v1/purge",
+     "{\"type\":\"host\",\"selectors\":[\"a\"]}", "", ""},
+    {"all its options", "purge --prefix a/ --soft --dry-run --wait 5s --site www", 200,
+     "{\"dry_run\":true,\"objects\":1}", 0, "POST", "/v1/purge",
+     "{\"type\":\"prefix\",\"selectors\":[\"a/\"],\"site\":\"www\",\"mode\":\"soft\","
+     "\"dry_run\":true,\"wait\":\"5s\"}",
+     "would purge 1 object\n", ""},
+    {"all", "purge --all", 200, PURGED, 0, "POST", "/v1/purge", "{\"type\":\"all\"}", "", ""},
+    {"json", "purge --all --json", 200, PURGED, 0, "POST", "/v1/purge", "{\"type\":\"all\"}",
+     PURGED, ""},
+    {"not durable", "purge --all", 503, "{\"error\":\"disk\"}", 1, "POST", "/v1/purge",
+     "{\"type\":\"all\"}", "", "status 503: disk"},
+    {"not durable, json", "purge --all --json", 503, "{\"error\":\"disk\"}", 1, "POST",
+     "/v1/purge", "{\"type\":\"all\"}", "{\"error\":\"disk\"}", ""},
+    {"no kind", "purge", 0, "", 2, NULL, "", "", "", "what?"},
+    {"two kinds", "purge --tag a --url b", 0, "", 2, NULL, "", "", "", "one kind"},
+    {"all with a selector", "purge --tag a --all", 0, "", 2, NULL, "", "", "", "one kind"},
+    {"a word after --all", "purge --all a", 0, "", 2, NULL, "", "", "", "what is a?"},
+    {"no value", "purge --tag", 0, "", 2, NULL, "", "", "", "needs a value"},
+    {"an unknown option", "purge --tag a --sotf", 0, "", 2, NULL, "", "", "", "--sotf"},
+    {"another command's option", "status --soft", 0, "", 2, NULL, "", "", "", "--soft"},
+    {"cache get", "cache get http://a/b?c=d%20&\xc3\xa4", 200,
+     "{\"variants\":[{\"key\":\"k\",\"state\":\"fresh\",\"tier\":\"memory\",\"status\":200,"
+     "\"age_s\":61,\"fresh_left_s\":3600,\"body_bytes\":2048,\"hits\":1,\"tags\":0,"
+     "\"vary\":\"foo:1\\nbar\\n\"}]}",
+     0, "GET", "/v1/cache?url=http://a/b%3Fc%3Dd%2520%26%C3%A4", "",
+     "k\n  fresh, fresh for 1h 0m, age 1m 1s\n  status 200, 2.0 KiB, in memory, 1 hit, 0 tags\n"
+     "  vary foo:1\n  vary bar\n",
+     ""},
+    {"nothing stored", "cache get http://a/", 200, "{\"variants\":[]}", 0, "GET",
+     "/v1/cache?url=http://a/", "", "not stored", ""},
+    {"a terminal's escapes are harmless", "cache get http://a/", 200,
+     "{\"variants\":[{\"key\":\"\\u001b[2J\"}]}", 0, "GET", "/v1/cache?url=http://a/", "",
+     "?[2J\n", ""},
+    {"which URL?", "cache get", 0, "", 2, NULL, "", "", "", "which URL"},
+    {"one too many", "cache get a b", 0, "", 2, NULL, "", "", "", "what is b?"},
+    {"cache alone", "cache", 0, "", 2, NULL, "", "", "", "cache:"},
+    {"cache stat", "cache stat", 200, STATUS, 0, "GET", "/v1/status", "",
+     "objects  3, 2 in memory\nmemory   1.5 KiB of 1.0 MiB\ndisk     off\n", ""},
+    {"status", "status", 200, STATUS, 0, "GET", "/v1/status", "",
+     "node     n1, perigee 1, ready, up 1d 1h\nclients  2 connections, 1 worker\n", ""},
+    {"status of origins", "status", 200, STATUS, 0, "GET", "/v1/status", "",
+     "origin   app s:80: up, 1 request, 0 failed\n", ""},
+    {"quiet", "status --quiet", 200, "{}", 0, "GET", "/v1/health", "", "", ""},
+    {"quiet, not ready", "status --quiet", 503, "{}", 1, "GET", "/v1/health", "", "", ""},
+    {"not JSON", "status", 200, "<html>", 1, "GET", "/v1/status", "", "", "no JSON"},
+    {"reload", "reload", 200, "{\"reloaded\":true,\"file\":\"p.yaml\",\"faults\":[]}", 0,
+     "POST", "/v1/reload", "", "reloaded p.yaml\n", ""},
+    {"reload refused", "reload", 422,
+     "{\"reloaded\":false,\"file\":\"p.yaml\",\"faults\":[{\"line\":3,\"column\":5,\"warning\":"
+     "false,\"message\":\"bad\"},{\"line\":0,\"warning\":true,\"message\":\"hm\"}]}",
+     1, "POST", "/v1/reload", "", "", "p.yaml:3:5: bad\np.yaml: warning: hm\nnot reloaded"},
+    {"a token that is not there", "status --token-file /nonexistent", 0, "", 1, NULL, "", "",
+     "", "/nonexistent"},
+    {"an address that is no URL", "status --admin 127.0.0.1:9443", 0, "", 2, NULL, "", "", "",
+     "--admin"},
+};
+
+static void test_rows(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct node n = {.status = rows[i].status, .body = rows[i].body};
+        char *out, *err;
+        int code = run(rows[i].line, &n, &out, &err);
+        if (code != rows[i].want || n.asked != (rows[i].want_method != NULL) ||
+            !strstr(out, rows[i].want_out) || !strstr(err, rows[i].want_err))
+            fail_msg("%s: %d\n%s%s", rows[i].why, code, out, err);
+        if (rows[i].want_method && (strcmp(n.method, rows[i].want_method) != 0 ||
+                                    strcmp(n.target, rows[i].want_target) != 0 ||
+                                    strcmp(n.question, rows[i].want_question) != 0))
+            fail_msg("%s: %s %s %s", rows[i].why, n.method, n.target, n.question);
+        if (!strcmp(rows[i].line, "status --quiet") && (*out || *err))
+            fail_msg("%s: said something", rows[i].why);
+        free(out);
+        free(err);
+    }
+}
+
+static void test_where(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/perigee-cli-XXXXXX", line[128], *out, *err;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "secret-token\n", 13), 13);
+    close(fd);
+    struct node n = {.status = 200, .body = STATUS};
+    assert_int_equal(run("status", &n, &out, &err), 0);
+    assert_string_equal(n.url, "http://127.0.0.1:9443");
+    assert_string_equal(n.token, "");
+    free(out);
+    free(err);
+
+    setenv("PERIGEE_ADMIN", "https://n:1/", 1);
+    setenv("PERIGEE_TOKEN_FILE", path, 1);
+    assert_int_equal(run("status", &n, &out, &err), 0);
+    assert_string_equal(n.url, "https://n:1");
+    assert_string_equal(n.token, "secret-token");
+    assert_true(!n.ca && !n.insecure);
+    free(out);
+    free(err);
+
+    setenv("PERIGEE_TOKEN_FILE", "/nonexistent", 1);
+    snprintf(line, sizeof line,
+             "status --ca ca.pem --insecure --admin=http://m --token-file %s", path);
+    assert_int_equal(run(line, &n, &out, &err), 0);
+    assert_string_equal(n.url, "http://m");
+    assert_string_equal(n.token, "secret-token");
+    assert_string_equal(n.ca, "ca.pem");
+    assert_true(n.insecure);
+    free(out);
+    free(err);
+    unsetenv("PERIGEE_ADMIN");
+    unsetenv("PERIGEE_TOKEN_FILE");
+
+    n.err = ERR_SYS;
+    assert_int_equal(run("status", &n, &out, &err), 1);
+    assert_string_equal(err, "perigee: http://127.0.0.1:9443: connection refused\n");
+    free(out);
+    free(err);
+    unlink(path);
+}
+
+static void test_limit(void **state)
+{
+    (void)state;
+    for (unsigned count = 256; count <= 257; count++) {
+        struct node n = {.status = 200, .body = PURGED};
+        char line[2048] = "purge --tag", *out, *err;
+        for (unsigned i = 0; i < count; i++)
+            strcat(line, " x");
+        assert_int_equal(run(line, &n, &out, &err), count == 256 ? 0 : 2);
+        free(out);
+        free(err);
+    }
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    assert_true(cli_knows("purge") && cli_knows("cache") && cli_knows("status") &&
+                cli_knows("reload"));
+    assert_false(cli_knows("serve") || cli_knows("") || cli_knows("purg"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_where),
+        cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
