@@ -10,31 +10,20 @@
  * asked, so that the answer's framing is known (HEAD, CONNECT).
  *
  * Thread: one owner. Owns: a queue for a head that arrives in pieces, freed when not needed.
- * Limits: struct http_h1_limits; 16 MiB of trailers and chunk framing never accumulate.
+ * Limits: struct http_h1_limits; heads and trailers are bounded while they arrive, chunk
+ *         framing is never kept.
  * Errors: ERR_SYNTAX, ERR_LIMIT with a struct http_fault that says which status to answer.
  */
 #pragma once
 
 #include "base/buf.h"
+#include "base/http/head.h" /* struct http_h1_limits, struct http_fault */
 #include "base/http/message.h"
 
 enum http_role { HTTP_SERVER, HTTP_CLIENT };
 
-struct http_h1_limits {
-    uint32_t line_bytes;      /* request line, status line: over it 414 (client end: error) */
-    uint32_t field_bytes;     /* one field line: 431 */
-    uint32_t tag_field_bytes; /* a response's Surrogate-Key, Cache-Tag, xkey, X-Magento-Tags,
-                               * Cache-Groups line */
-    uint32_t fields_bytes;    /* all field lines: 431 (tag fields of responses not counted) */
-    uint32_t field_count;     /* 431 */
-    uint32_t chunk_extension_bytes; /* per chunk: 400 */
-};
-extern const struct http_h1_limits http_h1_limits_default; /* 8 KiB, 8 KiB, 64 KiB, 32 KiB, 100, 256 */
-
-struct http_fault {
-    uint16_t status;    /* what a server answers before it closes: 400, 414, 431, 501, 505 */
-    const char *reason; /* "two content-length", for logs; static */
-};
+/* 8 KiB, 8 KiB, 64 KiB, 32 KiB, 100, 256 */
+extern const struct http_h1_limits http_h1_limits_default;
 
 enum http_h1_event_kind {
     HTTP_H1_MORE,     /* nothing whole yet: feed more */
@@ -61,17 +50,19 @@ void http_h1_destroy(struct http_h1 *h);
  * server stops there: what was not used stays with the caller, see http_h1_unused). A second
  * feed before the first is used up is our bug. */
 void http_h1_feed(struct http_h1 *h, struct span bytes);
-/* The next thing the bytes meant. Heads and trailers are copied into the arena first. */
+/* The next thing the bytes meant. Heads and trailers are copied into the arena first. After END
+ * a server says MORE and uses nothing until http_h1_turn; a client takes further bytes, which
+ * nobody asked for, as a FAULT. At most 16 interim responses before an answer. */
 enum http_h1_event_kind http_h1_next(struct http_h1 *h, struct arena *a,
                                      struct http_h1_event *out);
 size_t http_h1_unused(const struct http_h1 *h); /* bytes of the last feed not yet used */
-void http_h1_drop_feed(struct http_h1 *h);      /* forget the unused bytes (caller keeps them) */
+void http_h1_drop_feed(struct http_h1 *h); /* forget the unused bytes (caller keeps them) */
 /* The bytes ended (FIN). Gives END for a body that lasts until close, FAULT in the middle of a
  * message, MORE between messages. */
 enum http_h1_event_kind http_h1_eof(struct http_h1 *h, struct http_h1_event *out);
 void http_h1_turn(struct http_h1 *h); /* server: the answer is out, expect the next request */
-bool http_h1_is_idle(const struct http_h1 *h); /* between messages, no byte of the next one */
-bool http_h1_in_head(const struct http_h1 *h); /* some but not all of a head has come */
+bool http_h1_is_idle(const struct http_h1 *h);   /* between messages, no byte of the next one */
+bool http_h1_in_head(const struct http_h1 *h);   /* some but not all of a head has come */
 bool http_h1_body_done(const struct http_h1 *h); /* the incoming message is whole */
 /* May the connection carry another message, as far as what was read and written says? */
 bool http_h1_reusable(const struct http_h1 *h);
@@ -88,7 +79,7 @@ NODISCARD enum err http_h1_write_interim(struct http_h1 *h, const struct http_re
 
 #define HTTP_H1_PREFIX_MAX 24
 /* What to send before `bytes` of body: the chunk's frame, or nothing. Returns its length.
- * must(): no more than the declared length. */
+ * must(): no more than the declared length, and none when there is no body (HEAD, 204, 304). */
 size_t http_h1_body_prefix(struct http_h1 *h, size_t bytes, char out[HTTP_H1_PREFIX_MAX]);
 /* Ends the outgoing message: the last chunk with trailers, or nothing. ERR_SYNTAX when the
  * body was shorter than declared (the caller must cut the connection). */
