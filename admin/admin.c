@@ -20,20 +20,20 @@ static void handle_reload(const struct admin_core *core, const struct admin_call
 
 struct endpoint {
     enum http_method method;
-    const char *path; /* ends in '/': what follows is the call's `rest` */
     enum admin_scope scope;
+    const char *path; /* ends in '/': what follows is the call's `rest` */
     void (*handle)(const struct admin_core *core, const struct admin_call *c);
 };
 
 static const struct endpoint endpoints[] = {
-    {HTTP_GET, "/v1/health", ADMIN_SCOPE_NONE, admin_status_health},
-    {HTTP_GET, "/v1/status", ADMIN_SCOPE_READ, admin_status_get},
-    {HTTP_GET, "/metrics", ADMIN_SCOPE_READ, admin_metrics_get},
-    {HTTP_POST, "/v1/purge", ADMIN_SCOPE_PURGE, admin_purge_post},
-    {HTTP_GET, "/v1/purges", ADMIN_SCOPE_READ, admin_status_purges},
-    {HTTP_GET, "/v1/purges/", ADMIN_SCOPE_READ, admin_status_purge},
-    {HTTP_GET, "/v1/cache", ADMIN_SCOPE_READ, admin_explain_cache},
-    {HTTP_POST, "/v1/reload", ADMIN_SCOPE_ADMIN, handle_reload},
+    {HTTP_GET, ADMIN_SCOPE_NONE, "/v1/health", admin_status_health},
+    {HTTP_GET, ADMIN_SCOPE_READ, "/v1/status", admin_status_get},
+    {HTTP_GET, ADMIN_SCOPE_READ, "/metrics", admin_metrics_get},
+    {HTTP_POST, ADMIN_SCOPE_PURGE, "/v1/purge", admin_purge_post},
+    {HTTP_GET, ADMIN_SCOPE_READ, "/v1/purges", admin_status_purges},
+    {HTTP_GET, ADMIN_SCOPE_READ, "/v1/purges/", admin_status_purge},
+    {HTTP_GET, ADMIN_SCOPE_READ, "/v1/cache", admin_explain_cache},
+    {HTTP_POST, ADMIN_SCOPE_ADMIN, "/v1/reload", handle_reload},
 };
 
 const struct admin_core *admin_core_of(const struct admin *a)

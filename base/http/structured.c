@@ -17,7 +17,9 @@ static void fail(struct reader *r, enum err err)
 /* 0 at the end: no structured field holds a NUL. */
 static char peek(const struct reader *r)
 {
-    return r->rest.len ? r->rest.ptr[0] : '\0';
+    if (r->rest.len)
+        return r->rest.ptr[0];
+    return '\0';
 }
 
 static void skip(struct reader *r, size_t bytes)

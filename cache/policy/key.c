@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #define PORT_TEXT_MAX 6
+#define NUMBER_TEXT_MAX 20 /* 2^64 - 1 */
 
 /* A text whose length was counted before. */
 struct pen {
@@ -21,14 +22,14 @@ static void put_char(struct pen *p, char c)
     *p->at++ = c;
 }
 
-static struct span number(size_t value, char out[24])
+static struct span number(size_t value, char out[NUMBER_TEXT_MAX])
 {
-    char *at = out + 24;
+    size_t at = NUMBER_TEXT_MAX;
     do {
-        *--at = (char)('0' + value % 10);
+        out[--at] = (char)('0' + value % 10);
         value /= 10;
     } while (value);
-    return span_of(at, (size_t)(out + 24 - at));
+    return span_of(&out[at], NUMBER_TEXT_MAX - at);
 }
 
 static bool any_matches(const struct conf_texts *patterns, struct span name)
@@ -158,7 +159,7 @@ static bool find_cookie(const struct http_fields *f, struct span name, struct sp
 static bool append_extra(struct arena *a, struct span *text, struct span name,
                          const struct span *value)
 {
-    char digits[24];
+    char digits[NUMBER_TEXT_MAX];
     struct span length = value ? number(value->len, digits) : (struct span){0};
     size_t bytes = text->len + name.len + 2 + (value ? length.len + 1 + value->len : 0);
     char *mem = arena_alloc(a, bytes);
@@ -234,7 +235,7 @@ enum err policy_key_make(const struct http_request *r, const struct http_uri *ta
     key.path_query = span_from(key.url, host.len);
     key.path = span_until(key.path_query, target->path.len);
 
-    char digits[24];
+    char digits[NUMBER_TEXT_MAX];
     struct span port_text = number(port, digits);
     char *text = arena_alloc(a, r->scheme.len + key.url.len + 3 + PORT_TEXT_MAX);
     if (!text)
