@@ -72,13 +72,18 @@ enum err crypto_hkdf_sha256(struct span secret, struct span salt, struct span in
 
 uint32_t crypto_crc32c(struct span bytes)
 {
+    return crypto_crc32c_add(0, bytes);
+}
+
+uint32_t crypto_crc32c_add(uint32_t crc, struct span bytes)
+{
     /* Half an octet at a time, polynomial 0x82f63b78 (reflected). */
     static const uint32_t table[16] = {
         0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3,
         0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
         0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
     };
-    uint32_t crc = UINT32_MAX;
+    crc = ~crc;
     for (size_t i = 0; i < bytes.len; i++) {
         crc ^= (uint8_t)bytes.ptr[i];
         crc = crc >> 4 ^ table[crc & 15];

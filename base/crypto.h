@@ -15,6 +15,8 @@ NODISCARD enum err crypto_hmac_sha256(struct span key, struct span bytes, uint8_
 NODISCARD enum err crypto_hkdf_sha256(struct span secret, struct span salt, struct span info,
                                       uint8_t *out, size_t len);
 uint32_t crypto_crc32c(struct span bytes); /* Castagnoli, as the purge log's records carry */
+/* Of what `crc` is the sum of, followed by `bytes`. */
+uint32_t crypto_crc32c_add(uint32_t crc, struct span bytes);
 /* RFC 4648 4: padded, canonical, nothing else. ERR_SYNTAX, ERR_LIMIT. */
 NODISCARD enum err crypto_base64_decode(struct span text, uint8_t *out, size_t room,
                                         size_t *out_len);

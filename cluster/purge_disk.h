@@ -26,18 +26,17 @@
 #pragma once
 
 #include "base/letter.h"
-#include "cluster/purge_log.h"
+#include "cluster/purge_rows.h"
 
-#define CLUSTER_PURGE_LOG_ID 16
 #define CLUSTER_PURGE_LOG_MIN ((uint64_t)1 << 20)
 
 struct cluster_purge_disk;
 struct cluster_purge_disk_conf {
-    const char *folder;      /* <data_dir>/purge-log; made when missing */
-    uint64_t max_bytes;      /* purge_log.max, at least CLUSTER_PURGE_LOG_MIN */
-    uint64_t other_boot_no;  /* stored by the cache's environment; 0 = none */
+    const char *folder;     /* <data_dir>/purge-log; made when missing */
+    uint64_t max_bytes;     /* purge_log.max, at least CLUSTER_PURGE_LOG_MIN */
+    uint64_t other_boot_no; /* stored by the cache's environment; 0 = none */
     struct letter_mailbox *home;
-    unsigned threads; /* 1; 0: written in close, or when cluster_purge_disk_run is called */
+    unsigned threads; /* 1; 0: written by cluster_purge_disk_run and close */
 };
 /* Loads `log`, which must outlive the disk. Every failure was logged. */
 NODISCARD enum err cluster_purge_disk_open(const struct cluster_purge_disk_conf *conf,
@@ -52,7 +51,8 @@ struct cluster_purge_disk_opened {
 const struct cluster_purge_disk_opened *
 cluster_purge_disk_opened(const struct cluster_purge_disk *d);
 /* Synced before it returns; a smaller number does nothing. */
-NODISCARD enum err cluster_purge_disk_raise_boot(struct cluster_purge_disk *d, uint64_t boot_no);
+NODISCARD enum err cluster_purge_disk_raise_boot(struct cluster_purge_disk *d,
+                                                 uint64_t boot_no);
 /* Floors first (kind `all`, stream and seq 0), then all stored records by stream and seq: not
  * in the order of their numbers. Records are borrowed until `each` returns. */
 NODISCARD enum err cluster_purge_disk_replay(struct cluster_purge_disk *d,

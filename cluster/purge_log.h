@@ -13,8 +13,9 @@
  *   3. The disk takes a batch (cluster_purge_log_take), writes it in its own thread, and gives
  *      the outcome back in control (cluster_purge_log_written), which calls `answered` for each
  *      record with a ticket, in order. ERR_OK: it and all before it in this log are synced.
- *      Another error: not durable (503); it stays in effect, is tried again with the next
- *      batch, and is synced silently when the disk recovers.
+ *      Another error: not durable (503), told to everything that waits; it stays in
+ *      effect, is tried again with the next batch, and is synced silently when the disk
+ *      recovers.
  *   4. cluster_purge_log_swept, when the cache's sweep has made a number needless.
  *
  * Streams: the id is drawn by who creates the log, becomes this start's stream with the first
@@ -22,15 +23,16 @@
  * anybody before it is on disk. A new start takes a new stream, so that no seq is used twice.
  *
  * Dropped are: a record whose key (kind, selector, site) a later one of the same stream has
- * again, at least as hard, in the transaction that syncs the later one; all that an `all` of
- * the same stream makes needless; what is older than keep_s and swept; and the oldest ones when
- * the file is 3/4 full or there are too many. When such an oldest one was not swept yet, a
- * floor is raised in the same transaction: replay then begins with a purge of everything at
- * that number, so that no dropped purge is undone by a restart.
+ * again, at least as hard, in the transaction that syncs the later one; all that an `all` (of
+ * every site) in the same stream makes needless; what is older than keep_s and swept; and the
+ * oldest ones when the file is 3/4 full or there are too many. When such an oldest one was not
+ * swept yet, a floor is raised in the same transaction: replay then begins with a purge of
+ * everything at that number, so that no dropped purge is undone by a restart.
  *
  * Thread: control. Owns: pending records until they are synced.
  * Limits: CLUSTER_PURGE_PENDING records and CLUSTER_PURGE_PENDING_BYTES that wait for the disk;
- *         CLUSTER_PURGE_RECORDS kept (64 B of memory each; their text stays on disk).
+ *         CLUSTER_PURGE_RECORDS kept (64 B of memory each; their text stays on disk); a row of
+ *         32 B for each start that took a purge.
  * Errors: ERR_LIMIT.
  */
 #pragma once
@@ -59,14 +61,10 @@ struct cluster_purge_log *cluster_purge_log_create(const struct cluster_purge_lo
 void cluster_purge_log_destroy(struct cluster_purge_log *l); /* after the disk; NULL ok */
 void cluster_purge_log_keep(struct cluster_purge_log *l, int64_t keep_s); /* a reload */
 
-struct cluster_purge_id {
-    uint64_t stream, seq;
-};
-
-/* `p` passed purge_check and is copied. `ticket` 0: no answer wanted. With a dedup id that is
- * known already nothing is written: *out_id is that record's, the answer comes with (or right
- * after, when it is synced) that of the older one. ERR_LIMIT: too much waits for the disk; the
- * purge is not in the log and stays in effect only in memory (503). */
+/* `p` passed purge_check and is copied; numbers rise from call to call. `ticket` 0: no answer
+ * wanted. With a dedup id that is known already nothing is written: *out_id is that record's;
+ * the answer comes with the next batch all the same. ERR_LIMIT: too much waits for the disk;
+ * the purge is not in the log and stays in effect only in memory (503). */
 NODISCARD enum err cluster_purge_log_accept(struct cluster_purge_log *l, const struct purge *p,
                                             uint64_t apply_no, uint64_t dedup, int64_t now_s,
                                             uint64_t ticket, struct cluster_purge_id *out_id);
@@ -83,7 +81,8 @@ enum cluster_purge_state cluster_purge_log_state(const struct cluster_purge_log 
                                                  struct cluster_purge_id id);
 /* With the record's text, borrowed until the next call into log or disk. ERR_NOT_FOUND;
  * ERR_CORRUPT or ERR_SYS when it cannot be read back. */
-NODISCARD enum err cluster_purge_log_find(struct cluster_purge_log *l, struct cluster_purge_id id,
+NODISCARD enum err cluster_purge_log_find(struct cluster_purge_log *l,
+                                          struct cluster_purge_id id,
                                           struct cluster_purge_record *out, bool *out_synced);
 /* Records accepted at or after `since_s` in the order they were applied here, at most `limit`.
  * Returns how many were told. Each is borrowed until `tell` returns. */
@@ -91,16 +90,11 @@ unsigned cluster_purge_log_list(struct cluster_purge_log *l, int64_t since_s, un
                                 void (*tell)(void *user, const struct cluster_purge_record *r,
                                              bool synced),
                                 void *user);
-/* "<stream as 16 hex digits>:<seq>" */
-#define CLUSTER_PURGE_ID_TEXT 40
-const char *cluster_purge_id_print(struct cluster_purge_id id, char out[CLUSTER_PURGE_ID_TEXT]);
-NODISCARD enum err cluster_purge_id_parse(struct span text, struct cluster_purge_id *out);
-
 struct cluster_purge_log_figures {
-    uint64_t records, pending, streams; /* pending ones are among the records */
-    uint64_t used_bytes, max_bytes;     /* of the file */
+    uint64_t records, pending, streams;      /* pending ones are among the records */
+    uint64_t used_bytes, max_bytes;          /* of the file */
     uint64_t superseded, expired, displaced; /* dropped since the start, by why */
-    bool ok;                            /* the last write was synced */
+    bool ok;                                 /* the last write was synced */
 };
 void cluster_purge_log_figures(const struct cluster_purge_log *l,
                                struct cluster_purge_log_figures *out);
@@ -120,8 +114,9 @@ struct cluster_purge_pending { /* a record on its way to the disk */
     struct cluster_purge_pending *next;
     struct cluster_purge_id id;
     uint64_t ticket;
+    uint64_t supersedes; /* seq in its stream; 0 = none */
     bool answered;
-    uint32_t bytes;
+    uint32_t bytes;  /* 0: only an answer waits here, nothing is written */
     uint8_t value[]; /* as encoded */
 };
 struct cluster_purge_batch {
@@ -141,6 +136,7 @@ void cluster_purge_log_load_stream(struct cluster_purge_log *l,
 void cluster_purge_log_load(struct cluster_purge_log *l, const struct cluster_purge_record *r);
 void cluster_purge_log_loaded(struct cluster_purge_log *l, struct cluster_purge_floors floors,
                               uint64_t used_bytes, uint64_t max_bytes);
+void cluster_purge_log_unload(struct cluster_purge_log *l); /* what was loaded proved damaged */
 /* How a synced record is read back; the text is borrowed until the next call. */
 typedef enum err cluster_purge_reader(void *disk, struct cluster_purge_id id,
                                       struct cluster_purge_record *out);

@@ -48,3 +48,11 @@ static inline unsigned cluster_purge_record_parts(size_t bytes)
 unsigned cluster_purge_record_parts_of(struct span first);
 NODISCARD enum err cluster_purge_record_decode(uint64_t stream, uint64_t seq, struct span bytes,
                                                struct cluster_purge_record *out);
+
+struct cluster_purge_id {
+    uint64_t stream, seq;
+};
+/* "<stream as 16 hex digits>:<seq>" */
+#define CLUSTER_PURGE_ID_TEXT 40
+const char *cluster_purge_id_print(struct cluster_purge_id id, char out[CLUSTER_PURGE_ID_TEXT]);
+NODISCARD enum err cluster_purge_id_parse(struct span text, struct cluster_purge_id *out);

@@ -55,6 +55,7 @@ static void known_answers(void **state)
     assert_int_equal(crypto_crc32c(SPAN("123456789")), 0xe3069283);
     assert_int_equal(crypto_crc32c(span_of(zeros, 32)), 0x8a9136aa);
     assert_int_equal(crypto_crc32c(span_of(NULL, 0)), 0);
+    assert_int_equal(crypto_crc32c_add(crypto_crc32c(SPAN("1234")), SPAN("56789")), 0xe3069283);
 }
 
 static void compares(void **state)

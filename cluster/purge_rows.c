@@ -1,0 +1,237 @@
+#include "cluster/purge_rows.h"
+
+#include "base/crypto.h"
+#include "base/cursor.h"
+
+#define HEAD_VERSION 1
+#define HEAD_BYTES (1 + CLUSTER_PURGE_LOG_ID + 8 + 8 + 8 + 4)
+#define ROW_BYTES (8 + 8 + 8 + 4)
+
+_Static_assert(CLUSTER_PURGE_PART <= 4096 - 16, "a part fits into the smallest page");
+
+static struct span head_encode(const struct cluster_purge_head *h, uint8_t out[HEAD_BYTES])
+{
+    struct cursor c;
+    cursor_write(&c, out, HEAD_BYTES);
+    cursor_put_u8(&c, HEAD_VERSION);
+    cursor_put_bytes(&c, span_of(h->log_id, sizeof(h->log_id)));
+    cursor_put_u64(&c, h->boot_no);
+    cursor_put_u64(&c, h->floors.hard);
+    cursor_put_u64(&c, h->floors.soft);
+    cursor_put_u32(&c, crypto_crc32c(span_of(out, c.at)));
+    must(c.err == ERR_OK && c.at == HEAD_BYTES);
+    return span_of(out, HEAD_BYTES);
+}
+
+static bool head_decode(struct span bytes, struct cluster_purge_head *out)
+{
+    struct cursor c;
+    struct cluster_purge_head h = {0};
+    if (bytes.len != HEAD_BYTES)
+        return false;
+    cursor_read(&c, bytes);
+    unsigned version = cursor_get_u8(&c);
+    memcpy(h.log_id, cursor_get_bytes(&c, sizeof(h.log_id)).ptr, sizeof(h.log_id));
+    h.boot_no = cursor_get_u64(&c);
+    h.floors.hard = cursor_get_u64(&c);
+    h.floors.soft = cursor_get_u64(&c);
+    if (cursor_get_u32(&c) != crypto_crc32c(span_until(bytes, HEAD_BYTES - 4)) ||
+        version != HEAD_VERSION)
+        return false;
+    *out = h;
+    return true;
+}
+
+bool cluster_purge_rows_head(struct lmdb_txn *t, struct lmdb_db db,
+                             struct cluster_purge_head *out)
+{
+    struct span value;
+    return lmdb_get(t, db, SPAN("head"), &value) && head_decode(value, out);
+}
+
+void cluster_purge_rows_put_head(struct lmdb_txn *t, struct lmdb_db db,
+                                 const struct cluster_purge_head *head)
+{
+    uint8_t bytes[HEAD_BYTES];
+    lmdb_put(t, db, SPAN("head"), head_encode(head, bytes));
+}
+
+void cluster_purge_rows_del_stream(struct lmdb_txn *t, struct lmdb_db db, uint64_t stream)
+{
+    uint8_t key[8];
+    struct cursor c;
+    cursor_write(&c, key, sizeof(key));
+    cursor_put_u64(&c, stream);
+    (void)lmdb_del(t, db, span_of(key, sizeof(key)));
+}
+
+void cluster_purge_rows_put_stream(struct lmdb_txn *t, struct lmdb_db db,
+                                   const struct cluster_purge_stream *s)
+{
+    uint8_t key[8], value[ROW_BYTES];
+    struct cursor k, v;
+    cursor_write(&k, key, sizeof(key));
+    cursor_put_u64(&k, s->id);
+    cursor_write(&v, value, sizeof(value));
+    cursor_put_u64(&v, s->synced_seq);
+    cursor_put_u64(&v, s->floor_seq);
+    cursor_put_u64(&v, (uint64_t)s->last_at_s);
+    uint32_t crc = crypto_crc32c(span_of(key, sizeof(key)));
+    cursor_put_u32(&v, crypto_crc32c_add(crc, span_of(value, v.at)));
+    must(k.err == ERR_OK && v.err == ERR_OK);
+    lmdb_put(t, db, span_of(key, sizeof(key)), span_of(value, sizeof(value)));
+}
+
+static bool row_decode(struct span key, struct span value, struct cluster_purge_stream *out)
+{
+    struct cursor k, v;
+    cursor_read(&k, key);
+    *out = (struct cluster_purge_stream){.id = cursor_get_u64(&k)};
+    if (key.len != 8 || value.len != ROW_BYTES)
+        return false;
+    cursor_read(&v, value);
+    out->synced_seq = cursor_get_u64(&v);
+    out->floor_seq = cursor_get_u64(&v);
+    out->last_at_s = (int64_t)cursor_get_u64(&v);
+    uint32_t crc = crypto_crc32c(key);
+    return cursor_get_u32(&v) == crypto_crc32c_add(crc, span_until(value, ROW_BYTES - 4));
+}
+
+void cluster_purge_rows_put_record(struct lmdb_txn *t, struct lmdb_db db,
+                                   const struct cluster_purge_pending *p)
+{
+    uint8_t key[CLUSTER_PURGE_KEY];
+    for (unsigned part = 0; part * CLUSTER_PURGE_PART < p->bytes; part++) {
+        size_t at = part * CLUSTER_PURGE_PART, len = p->bytes - at;
+        if (len > CLUSTER_PURGE_PART)
+            len = CLUSTER_PURGE_PART;
+        size_t key_len = cluster_purge_record_key(p->id.stream, p->id.seq, part, key);
+        lmdb_put(t, db, span_of(key, key_len), span_of(p->value + at, len));
+    }
+}
+
+void cluster_purge_rows_del_record(struct lmdb_txn *t, struct lmdb_db db,
+                                   struct cluster_purge_id id)
+{
+    uint8_t key[CLUSTER_PURGE_KEY];
+    for (unsigned part = 0; part < CLUSTER_PURGE_PARTS_MAX; part++) {
+        size_t len = cluster_purge_record_key(id.stream, id.seq, part, key);
+        if (!lmdb_del(t, db, span_of(key, len)) && part > 0)
+            break;
+    }
+}
+
+struct walk {
+    void (*each)(void *user, const struct cluster_purge_record *r);
+    cluster_purge_rows_damaged *damaged;
+    void *user;
+    struct cluster_purge_parts parts;
+};
+
+static void tell_damaged(struct walk *w, struct cluster_purge_id id)
+{
+    if (w->damaged)
+        w->damaged(w->user, id);
+}
+
+static void finish_parts(struct walk *w)
+{
+    struct cluster_purge_parts *p = &w->parts;
+    struct cluster_purge_record r;
+    if (!p->any)
+        return;
+    p->any = false;
+    if (cluster_purge_record_decode(p->stream, p->seq, span_of(p->bytes, p->len), &r))
+        tell_damaged(w, (struct cluster_purge_id){p->stream, p->seq});
+    else
+        w->each(w->user, &r);
+}
+
+static void take_part(struct walk *w, struct span key, struct span value)
+{
+    struct cluster_purge_parts *p = &w->parts;
+    uint64_t stream, seq;
+    unsigned part;
+    if (!cluster_purge_record_key_read(key, &stream, &seq, &part)) {
+        tell_damaged(w, (struct cluster_purge_id){0, 0});
+        return;
+    }
+    if (part == 0) {
+        finish_parts(w);
+        p->any = true;
+        p->stream = stream;
+        p->seq = seq;
+        p->have = 0;
+        p->len = 0;
+    }
+    bool mine = p->any && p->stream == stream && p->seq == seq;
+    if (mine && (part != p->have || part >= CLUSTER_PURGE_PARTS_MAX ||
+                 value.len > CLUSTER_PURGE_PART)) {
+        p->len = 0; /* told once, when it is finished */
+        return;
+    }
+    if (!mine) {
+        tell_damaged(w, (struct cluster_purge_id){stream, seq});
+        return;
+    }
+    memcpy(p->bytes + p->len, value.ptr, value.len);
+    p->len += value.len;
+    p->have++;
+}
+
+void cluster_purge_rows_records(struct lmdb_txn *t, struct lmdb_db db,
+                                void (*each)(void *user, const struct cluster_purge_record *r),
+                                cluster_purge_rows_damaged *damaged, void *user)
+{
+    struct walk w;
+    struct lmdb_cursor c;
+    w.each = each;
+    w.damaged = damaged;
+    w.user = user;
+    w.parts.any = false;
+    lmdb_cursor_open(&c, t, db);
+    while (lmdb_cursor_next(&c))
+        take_part(&w, c.key, c.value);
+    lmdb_cursor_close(&c);
+    finish_parts(&w);
+}
+
+void cluster_purge_rows_streams(struct lmdb_txn *t, struct lmdb_db db,
+                                void (*each)(void *user,
+                                             const struct cluster_purge_stream *row),
+                                cluster_purge_rows_damaged *damaged, void *user)
+{
+    struct lmdb_cursor c;
+    struct cluster_purge_stream row = {0};
+    lmdb_cursor_open(&c, t, db);
+    while (lmdb_cursor_next(&c)) {
+        if (row_decode(c.key, c.value, &row))
+            each(user, &row);
+        else if (damaged)
+            damaged(user, (struct cluster_purge_id){row.id, 0});
+    }
+    lmdb_cursor_close(&c);
+}
+
+enum err cluster_purge_rows_get(struct lmdb_txn *t, struct lmdb_db db,
+                                struct cluster_purge_id id, struct cluster_purge_parts *parts,
+                                struct cluster_purge_record *out)
+{
+    uint8_t key[CLUSTER_PURGE_KEY];
+    struct span value;
+    unsigned count = 1;
+    parts->len = 0;
+    for (parts->have = 0; parts->have < count; parts->have++) {
+        size_t len = cluster_purge_record_key(id.stream, id.seq, parts->have, key);
+        if (!lmdb_get(t, db, span_of(key, len), &value) || value.len > CLUSTER_PURGE_PART)
+            break;
+        if (parts->have == 0)
+            count = cluster_purge_record_parts_of(value);
+        memcpy(parts->bytes + parts->len, value.ptr, value.len);
+        parts->len += value.len;
+    }
+    if (t->err != ERR_OK)
+        return t->err;
+    return cluster_purge_record_decode(id.stream, id.seq, span_of(parts->bytes, parts->len),
+                                       out);
+}
