@@ -19,8 +19,8 @@ struct talk {
     bool in_body; /* neighbouring pieces of body are written as one */
 };
 
-static void talk_begin(struct talk *t, enum http_role role, enum http_method asked,
-                       const struct http_h1_limits *limits)
+static inline void talk_begin(struct talk *t, enum http_role role, enum http_method asked,
+                              const struct http_h1_limits *limits)
 {
     *t = (struct talk){.h = http_h1_create(role, limits)};
     arena_init(&t->arena, 1 << 20);
@@ -33,7 +33,7 @@ static void talk_begin(struct talk *t, enum http_role role, enum http_method ask
     }
 }
 
-static void talk_end(struct talk *t)
+static inline void talk_end(struct talk *t)
 {
     http_h1_destroy(t->h);
     arena_fini(&t->arena);
@@ -43,7 +43,7 @@ static void talk_end(struct talk *t)
 
 #define TALK_PRINT(t, ...) must(buf_printf(&(t)->text, __VA_ARGS__) == ERR_OK)
 
-static void talk_fields(struct talk *t, const struct http_fields *f)
+static inline void talk_fields(struct talk *t, const struct http_fields *f)
 {
     for (uint32_t i = 0; i < f->count; i++) {
         must(f->at[i].id == http_name_find(f->at[i].name));
@@ -52,7 +52,7 @@ static void talk_fields(struct talk *t, const struct http_fields *f)
 }
 
 /* "[GET a /x 1.1 len=0 ka continue upgrade te a=b]" */
-static void talk_request(struct talk *t, const struct http_request *r)
+static inline void talk_request(struct talk *t, const struct http_request *r)
 {
     TALK_PRINT(t, "[%.*s %.*s%s%.*s %.*s 1.%d", SPAN_ARG(r->method_text), SPAN_ARG(r->scheme),
                r->scheme.len > 0 ? "://" : "", SPAN_ARG(r->authority), SPAN_ARG(r->target),
@@ -67,7 +67,7 @@ static void talk_request(struct talk *t, const struct http_request *r)
 }
 
 /* "[200 1.1 len=5 a=b]" */
-static void talk_response(struct talk *t, const struct http_response *r)
+static inline void talk_response(struct talk *t, const struct http_response *r)
 {
     TALK_PRINT(t, "[%u 1.%d", r->status, r->version - HTTP_1_0);
     if (r->length_declared)
@@ -79,7 +79,7 @@ static void talk_response(struct talk *t, const struct http_response *r)
     TALK_PRINT(t, "]");
 }
 
-static void talk_turn(struct talk *t)
+static inline void talk_turn(struct talk *t)
 {
     struct http_response r = {.status = 200, .length_declared = true};
     must(http_h1_write_response(t->h, &r, false, &t->sent) == ERR_OK);
@@ -90,7 +90,7 @@ static void talk_turn(struct talk *t)
 }
 
 /* Writes one event down; false when the connection wants more octets or is over. */
-static bool talk_event(struct talk *t, bool server, const struct http_h1_event *e)
+static inline bool talk_event(struct talk *t, bool server, const struct http_h1_event *e)
 {
     if (t->in_body && e->kind != HTTP_H1_BODY && e->kind != HTTP_H1_MORE) {
         TALK_PRINT(t, ")");
@@ -125,7 +125,7 @@ static bool talk_event(struct talk *t, bool server, const struct http_h1_event *
     return !t->over;
 }
 
-static void talk_feed(struct talk *t, bool server, struct span bytes)
+static inline void talk_feed(struct talk *t, bool server, struct span bytes)
 {
     struct http_h1_event e;
     if (t->over || bytes.len == 0)
@@ -143,7 +143,7 @@ static void talk_feed(struct talk *t, bool server, struct span bytes)
     free(copy);
 }
 
-static void talk_eof(struct talk *t, bool server)
+static inline void talk_eof(struct talk *t, bool server)
 {
     struct http_h1_event e;
     if (t->over)
