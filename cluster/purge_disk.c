@@ -372,7 +372,6 @@ static bool reopen(struct cluster_purge_disk *d)
 static void write_batch(struct cluster_purge_disk *d)
 {
     const struct cluster_purge_batch *b = &d->batch;
-    const struct cluster_purge_pending *p = b->first;
     struct lmdb_txn t;
     if (d->broken && !reopen(d)) {
         d->batch_err = ERR_SYS;
@@ -383,8 +382,8 @@ static void write_batch(struct cluster_purge_disk *d)
     lmdb_begin(&t, d->env, true);
     for (unsigned i = 0; i < b->stream_count; i++)
         cluster_purge_rows_put_stream(&t, d->streams, &b->streams[i]);
-    for (unsigned i = 0; i < b->count; i++, p = p->next)
-        cluster_purge_rows_put_record(&t, d->records, p);
+    for (unsigned i = 0; i < b->count; i++)
+        cluster_purge_rows_put_record(&t, d->records, b->records[i]);
     for (unsigned i = 0; i < b->drop_count; i++)
         cluster_purge_rows_del_record(&t, d->records, b->drops[i]);
     if (b->floors_changed) {

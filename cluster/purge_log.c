@@ -267,10 +267,9 @@ static void drop(struct cluster_purge_log *l, struct cluster_purge_batch *b,
 
 static void take_pending(struct cluster_purge_log *l, struct cluster_purge_batch *b)
 {
-    b->first = l->first;
     for (const struct cluster_purge_pending *p = l->first; p && b->count < CLUSTER_PURGE_BATCH;
          p = p->next) {
-        b->count++;
+        b->records[b->count++] = p;
         if (!p->bytes)
             continue;
         struct cluster_purge_stream *row = row_of(l, b, l->own);
@@ -368,7 +367,6 @@ bool cluster_purge_log_take(struct cluster_purge_log *l, int64_t now_s,
     check_sane(l);
     if (l->taken || !is_due(l, now_s))
         return false;
-    out->first = NULL;
     out->count = out->drop_count = out->stream_count = 0;
     out->floors = l->floors;
     out->floors_changed = false;
@@ -401,9 +399,9 @@ static void begin_all(struct cluster_purge_log *l, const struct cluster_purge_en
 static void settle(struct cluster_purge_log *l, const struct cluster_purge_batch *b,
                    enum err err)
 {
-    const struct cluster_purge_pending *p = b->first;
     struct cluster_purge_entry *e;
-    for (unsigned i = 0; err == ERR_OK && i < b->count; i++, p = p->next) {
+    for (unsigned i = 0; err == ERR_OK && i < b->count; i++) {
+        const struct cluster_purge_pending *p = b->records[i];
         if (p->bytes && (e = cluster_purge_index_find(l->index, l->own, p->id.seq))) {
             e->synced = true;
             begin_all(l, e);

@@ -120,7 +120,8 @@ struct cluster_purge_pending { /* a record on its way to the disk */
     uint8_t value[]; /* as encoded */
 };
 struct cluster_purge_batch {
-    const struct cluster_purge_pending *first; /* `count` of them */
+    /* The oldest that wait. Not a list: control appends behind the last of them meanwhile. */
+    const struct cluster_purge_pending *records[CLUSTER_PURGE_BATCH];
     unsigned count;
     struct cluster_purge_id drops[2 * CLUSTER_PURGE_BATCH];
     unsigned drop_count;
