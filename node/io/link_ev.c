@@ -8,6 +8,7 @@
 
 #define ADDRESSES_MAX 16
 #define ARENA_BYTES (1024 * 1024) /* an answer's heads and trailers: 32 KiB, and tag fields */
+#define AGE_MAX_MS 600000         /* then a name's new addresses get their turn */
 #define KEY_BYTES_MAX 640
 #define NAME_BYTES_MAX 255
 
@@ -38,6 +39,7 @@ struct connection {
     struct buf body;               /* request body to send */
     size_t head_given, body_given; /* by the last output call */
     char prefix[HTTP_H1_PREFIX_MAX];
+    int64_t ready_at_ms;
     bool ready, reused, dead;
     size_t key_len;
     char key[KEY_BYTES_MAX];
@@ -175,13 +177,18 @@ static void link_fail(struct io_link *l, enum io_link_failure why)
     link_end(l, why, reused, NULL);
 }
 
+static bool may_keep(const struct connection *c, const struct io_link *l)
+{
+    return l->keepalive_ms > 0 && l->body_ended && buf_len(&c->head) == 0 &&
+           c->links->loop->now_ms - c->ready_at_ms < AGE_MAX_MS && http_h1_reusable(c->h1);
+}
+
 static void link_complete(struct io_link *l, const struct http_fields *trailers)
 {
     struct connection *c = l->connection;
     bool reused = c->reused;
     settle(c);
-    if (l->keepalive_ms == 0 || !l->body_ended || buf_len(&c->head) > 0 ||
-        !http_h1_reusable(c->h1)) {
+    if (!may_keep(c, l)) {
         connection_close(c);
     } else {
         c->link = NULL;
@@ -231,6 +238,7 @@ static void on_ready(void *core_)
     if (c->dead)
         return;
     c->ready = true;
+    c->ready_at_ms = c->links->loop->now_ms;
     counter_add(COUNTER_ORIGIN_CONNECTIONS, 1);
     if (c->link->paused)
         io_stream_pause(c->stream);
