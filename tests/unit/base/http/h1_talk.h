@@ -15,7 +15,8 @@ struct talk {
     struct arena arena;
     struct buf sent;
     struct buf text;
-    bool over;    /* a fault, or a server that must close */
+    bool over; /* a fault, or a server that must close */
+    bool faulted;
     bool in_body; /* neighbouring pieces of body are written as one */
 };
 
@@ -107,7 +108,9 @@ static inline bool talk_event(struct talk *t, bool server, const struct http_h1_
         break;
     case HTTP_H1_BODY:
         must(e->body.len > 0);
-        TALK_PRINT(t, "%s%.*s", t->in_body ? "" : "(", SPAN_ARG(e->body));
+        if (!t->in_body)
+            TALK_PRINT(t, "(");
+        must(buf_append(&t->text, e->body) == ERR_OK); /* may hold NUL */
         t->in_body = true;
         break;
     case HTTP_H1_END:
@@ -119,7 +122,7 @@ static inline bool talk_event(struct talk *t, bool server, const struct http_h1_
         break;
     case HTTP_H1_FAULT:
         TALK_PRINT(t, "!%u %s", e->fault.status, e->fault.reason);
-        t->over = true;
+        t->over = t->faulted = true;
         break;
     }
     return !t->over;
