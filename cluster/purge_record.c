@@ -102,7 +102,8 @@ enum err cluster_purge_record_decode(uint64_t stream, uint64_t seq, struct span 
     r.purge.selector = cursor_get_counted16(&c);
     if (c.err || cursor_left(&c) || version != VERSION || kind < PURGE_URL ||
         kind > PURGE_ALL || (mode != PURGE_HARD && mode != PURGE_SOFT) ||
-        parts != cluster_purge_record_parts(bytes.len))
+        parts != cluster_purge_record_parts(bytes.len) || r.node.len > CLUSTER_PURGE_NODE_MAX ||
+        r.purge.site.len > PURGE_SITE_MAX || r.purge.selector.len > PURGE_SELECTOR_MAX)
         return ERR_CORRUPT;
     *out = r;
     return ERR_OK;

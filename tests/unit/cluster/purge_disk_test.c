@@ -433,7 +433,7 @@ static void without_its_boot_number_on_disk_no_start(void **state)
 }
 
 /* Overwrites what stands  octets behind the text in the file; how often it was found. */
-static unsigned damage(const struct node *n, const char *text, const char *with)
+static unsigned damage(const struct node *n, struct span text, struct span with)
 {
     char path[128];
     static char bytes[1 << 20];
@@ -441,10 +441,10 @@ static unsigned damage(const struct node *n, const char *text, const char *with)
     int fd = open(path, O_RDWR);
     ssize_t len = read(fd, bytes, sizeof(bytes));
     unsigned found = 0;
-    for (ssize_t i = 0; i + (ssize_t)strlen(text) <= len; i++) {
-        if (memcmp(bytes + i, text, strlen(text)) != 0)
+    for (ssize_t i = 0; i + (ssize_t)text.len <= len; i++) {
+        if (memcmp(bytes + i, text.ptr, text.len) != 0)
             continue;
-        assert_int_equal(syscall(SYS_pwrite64, fd, with, strlen(with), i), strlen(with));
+        assert_int_equal(syscall(SYS_pwrite64, fd, with.ptr, with.len, i), with.len);
         found++;
     }
     (void)close(fd);
@@ -460,7 +460,7 @@ static void a_damaged_record_is_skipped_and_widens_once(void **state)
     (void)purge_tag(n, "tag2", 0);
     run(n, 1000);
     close_node(n);
-    assert_true(damage(n, "damaged-tag", "dAmaged") > 0);
+    assert_true(damage(n, SPAN("damaged-tag"), SPAN("dAmaged")) > 0);
     open_node(n);
     const struct cluster_purge_disk_opened *o = cluster_purge_disk_opened(n->disk);
     assert_int_equal(o->corrupt, 1);
@@ -474,6 +474,27 @@ static void a_damaged_record_is_skipped_and_widens_once(void **state)
     open_node(n);
     assert_int_equal(cluster_purge_disk_opened(n->disk)->corrupt, 0); /* it was removed */
     assert_true(n->soft_floor == floor + (UINT64_C(5) << 40)); /* with the raised number */
+}
+
+static void a_lost_head_is_another_log_with_larger_numbers(void **state)
+{
+    struct node *n = *state;
+    for (int i = 0; i < 3; i++) {
+        open_node(n);
+        (void)purge_tag(n, "tag1", 0);
+        run(n, 1000);
+        if (i < 2)
+            close_node(n);
+    }
+    uint8_t log_id[CLUSTER_PURGE_LOG_ID];
+    memcpy(log_id, cluster_purge_disk_opened(n->disk)->log_id, sizeof(log_id));
+    close_node(n);
+    assert_true(damage(n, span_of(log_id, sizeof(log_id)), SPAN("damaged!")) > 0);
+    open_node(n); /* the records tell how far it was */
+    const struct cluster_purge_disk_opened *o = cluster_purge_disk_opened(n->disk);
+    assert_true(o->made_anew && o->boot_no == 4 && o->records == 3);
+    assert_memory_not_equal(o->log_id, log_id, sizeof(log_id));
+    assert_int_equal(n->replayed, 3);
 }
 
 static void a_damaged_file_is_put_aside(void **state)
@@ -584,6 +605,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_failing_disk_is_told_and_recovers, begin, end),
         cmocka_unit_test_setup_teardown(without_its_boot_number_on_disk_no_start, begin, end),
         cmocka_unit_test_setup_teardown(a_damaged_record_is_skipped_and_widens_once, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(a_lost_head_is_another_log_with_larger_numbers, begin,
                                         end),
         cmocka_unit_test_setup_teardown(a_damaged_file_is_put_aside, begin, end),
         cmocka_unit_test_setup_teardown(a_full_log_gives_way_and_keeps_the_promise, begin, end),

@@ -258,6 +258,14 @@ static void other_streams_are_left_alone(void **state)
     assert_int_equal(figures().streams, 2);
 }
 
+static void a_stream_id_that_is_taken_is_not_used(void **state)
+{
+    (void)state;
+    cluster_purge_log_load_stream(l, &(struct cluster_purge_stream){STREAM, 9, 0, 0});
+    cluster_purge_log_loaded(l, (struct cluster_purge_floors){0}, 0, 1 << 20);
+    assert_int_not_equal(accept_tag("a", 0).stream, STREAM);
+}
+
 static void all_makes_older_ones_needless(void **state)
 {
     (void)state;
@@ -393,6 +401,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_later_one_supersedes, begin, end),
         cmocka_unit_test_setup_teardown(another_site_is_another_key, begin, end),
         cmocka_unit_test_setup_teardown(other_streams_are_left_alone, begin, end),
+        cmocka_unit_test_setup_teardown(a_stream_id_that_is_taken_is_not_used, begin, end),
         cmocka_unit_test_setup_teardown(all_makes_older_ones_needless, begin, end),
         cmocka_unit_test_setup_teardown(age_waits_for_the_sweep, begin, end),
         cmocka_unit_test_setup_teardown(too_many_raise_the_floor, begin, end),
