@@ -29,6 +29,7 @@ struct server {
     const struct step *steps;
     char heads[4096]; /* all that was read as heads */
     atomic_int ended; /* requests that the test saw end */
+    atomic_int waits; /* steps begun that wait for the test: a, r, e */
     int failed;       /* a step that did not find what it expected */
 };
 
@@ -74,6 +75,8 @@ static void *serve(void *arg)
     for (const struct step *at = s->steps; at->what; at++) {
         static _Thread_local char some[65536];
         struct linger now = {.l_onoff = 1};
+        if (strchr("are", at->what))
+            atomic_fetch_add(&s->waits, 1);
         switch (at->what) {
         case 'a':
             if (fd >= 0)
@@ -242,8 +245,8 @@ static struct io_link_target target_of(const struct server *s)
         .host = SPAN("127.0.0.1"),
         .port = s ? s->address.port : 0,
         .connect_ms = 2000,
-        .first_byte_ms = 200,
-        .idle_ms = 200,
+        .first_byte_ms = 10000,
+        .idle_ms = 10000,
         .keepalive_ms = 5000,
     };
 }
@@ -287,9 +290,11 @@ static void start(struct asked *a, const struct io_link_target *t, bool head,
         give(a);
 }
 
-static void run(struct asked *a, struct server *s)
+static void run(struct asked *a, struct server *s, bool quick)
 {
     struct io_link_target t = target_of(s);
+    if (quick)
+        t.first_byte_ms = t.idle_ms = 150;
     a->server = s;
     start(a, &t, false, 0);
     fixture_loop_run(&f);
@@ -457,7 +462,8 @@ static void test_answers(void **state)
         struct server s;
         struct asked a = {0};
         server_start(&s, rows[i].steps);
-        run(&a, &s);
+        run(&a, &s,
+            rows[i].end == IO_LINK_FIRST_BYTE_TIMEOUT || rows[i].end == IO_LINK_IDLE_TIMEOUT);
         if (a.why != rows[i].end || a.answered != rows[i].answered || a.reused ||
             a.status != rows[i].status || a.interims != rows[i].interims ||
             a.trailers != rows[i].trailers || a.sending != 1 ||
@@ -611,10 +617,10 @@ static void test_reuse(void **state)
         start(&first, &t, false, 0);
         fixture_loop_run(&f);
         assert_int_equal(first.why, IO_LINK_OK);
-        /* What the server does meanwhile arrives. */
-        io_timer_set(&f.watchdog, f.loop->now_ms + 50);
-        io_loop_run(f.loop);
-        f.late = false;
+        /* What the server does meanwhile arrives: it waits for the second request. */
+        while (atomic_load(&s.waits) < (t.keepalive_ms < 5000 ? 4 : 3))
+            turn();
+        turn();
         t.fresh = rows[i].fresh;
         start(&second, &t, false, 0);
         fixture_loop_run(&f);
@@ -693,6 +699,8 @@ static void test_uploads(void **state)
         struct asked a = {.server = &s, .upload = rows[i].upload, .stall = rows[i].stall};
         server_start(&s, rows[i].steps);
         struct io_link_target t = target_of(&s);
+        if (rows[i].end == IO_LINK_FIRST_BYTE_TIMEOUT)
+            t.first_byte_ms = 150;
         start(&a, &t, false, rows[i].declared);
         fixture_loop_run(&f);
         if (a.why != rows[i].end || a.status != rows[i].status)
@@ -718,7 +726,7 @@ static void test_pause(void **state)
     struct asked a = {.pause_at_body = true};
     server_start(&s, steps);
     int64_t from_ms = f.loop->now_ms;
-    run(&a, &s);
+    run(&a, &s, false);
     assert_string_equal(a.body, "helloagain");
     assert_int_equal(a.why, IO_LINK_OK);
     assert_true(f.loop->now_ms - from_ms >= 0);
@@ -735,7 +743,7 @@ static void test_cancel(void **state)
     struct server s;
     struct asked a = {.cancel_at_response = true}, b = {0};
     server_start(&s, steps);
-    run(&a, &s);
+    run(&a, &s, false);
     assert_int_equal(a.responses, 1);
     assert_int_equal(a.ended, 0);
     server_stop(&s);

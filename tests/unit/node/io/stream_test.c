@@ -611,6 +611,36 @@ static void test_resumption(void **state)
     }
 }
 
+/* After a reload the tickets of before still count, but only at the listener of that name. */
+static void test_resumption_after_reload(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *listener;
+        bool resumed;
+    } rows[] = {{"web", true}, {"other", false}};
+    struct conf_certificate one = {.cert = fixture_path("b.crt"), .key = fixture_path("b.key")};
+    struct io_tls_context *before = server_tls;
+    struct conf_faults faults = {0};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct visit first = {.name = "b.example"};
+        server_tls = before;
+        visit(&first);
+        struct conf_listener l = {.name = rows[i].listener, .h1 = true, .tls_min = 12};
+        struct io_certs *certs = io_certs_create(&one, 1, &faults);
+        server_tls = io_tls_server_create(&l, certs, &faults);
+        io_certs_drop(certs);
+        struct visit second = {.name = "b.example", .session = first.ticket};
+        visit(&second);
+        assert_true(second.connected);
+        assert_int_equal(second.resumed, rows[i].resumed);
+        SSL_SESSION_free(first.ticket);
+        SSL_SESSION_free(second.ticket);
+        io_tls_context_drop(server_tls);
+    }
+    server_tls = before;
+}
+
 static void test_alpn(void **state)
 {
     (void)state;
@@ -707,8 +737,8 @@ int main(void)
         cmocka_unit_test(test_endings),      cmocka_unit_test(test_reset_while_paused),
         cmocka_unit_test(test_abort_inside), cmocka_unit_test(test_connect_refused),
         cmocka_unit_test(test_tls_endings),  cmocka_unit_test(test_names),
-        cmocka_unit_test(test_resumption),   cmocka_unit_test(test_alpn),
-        cmocka_unit_test(test_verify),
+        cmocka_unit_test(test_resumption),   cmocka_unit_test(test_resumption_after_reload),
+        cmocka_unit_test(test_alpn),         cmocka_unit_test(test_verify),
     };
     return cmocka_run_group_tests(tests, make, clean);
 }
