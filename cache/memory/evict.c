@@ -15,13 +15,22 @@ static uint32_t next_shard(struct memory_tier *t)
     return atomic_fetch_add_explicit(&t->evict_shard, 1, memory_order_relaxed);
 }
 
-/* SIEVE: from old to new, what was hit stays and is marked anew. */
+/* SIEVE: from old to new; what was hit stays and is marked anew. NULL: all of it was, this time
+ * round (shards are small: the only one in a shard is not the least useful one of all). */
 static struct memory_object *sieve(struct memory_shard *s)
 {
     struct memory_object *o = s->hand ? s->hand : s->oldest;
-    for (unsigned i = 0; o && o->visited && i < 2 * DISK_LOOKS; i++) {
+    /* What somebody holds (a reader, a put under way) gives no memory back. */
+    for (unsigned i = 0;
+         o && (o->visited || atomic_load_explicit(&o->holders, memory_order_relaxed) > 1);
+         i++) {
+        if (i == DISK_LOOKS)
+            return NULL;
         o->visited = 0;
-        o = o->newer ? o->newer : s->oldest;
+        s->hand = o->newer;
+        if (!o->newer)
+            return NULL;
+        o = o->newer;
     }
     return o;
 }
@@ -52,10 +61,10 @@ static void evict_memory(struct memory_tier *t)
         if (atomic_load_explicit(&t->memory_bytes, memory_order_relaxed) <= t->memory_max_bytes)
             return;
         unsigned tried = 0;
-        while (tried < MEMORY_SHARDS &&
+        while (tried < 2 * MEMORY_SHARDS &&
                !evict_from(t, memory_index_shard(t->index, next_shard(t))))
             tried++;
-        if (tried == MEMORY_SHARDS)
+        if (tried == 2 * MEMORY_SHARDS)
             return; /* the rest is held by readers and fills */
         counter_add(COUNTER_CACHE_EVICTED, 1);
     }

@@ -13,6 +13,10 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include "base/http/uri.h"
 #include "cache/cache.h"
 #include "cache/core.h"
@@ -33,10 +37,18 @@ struct scene {
     struct conf conf;
     int64_t now_s;
     const char *path;
+    int wake_fd; /* other threads post to the mailbox, too */
 };
 
 static const char *scene_host[] = {"*"};
 static const char *scene_tags[] = {"surrogate-key", "xkey"};
+
+static inline void scene_wake(void *loop)
+{
+    struct scene *s = loop;
+    uint64_t one = 1;
+    assert_int_equal(write(s->wake_fd, &one, sizeof(one)), sizeof(one));
+}
 
 static inline void scene_open_again(struct scene *s)
 {
@@ -60,7 +72,9 @@ static inline void scene_open(struct scene *s, const char *path, uint64_t memory
     };
     s->conf.sites = &s->site;
     s->conf.site_count = 1;
-    letter_mailbox_init(&s->mailbox, NULL, NULL);
+    s->wake_fd = eventfd(0, EFD_NONBLOCK);
+    assert_true(s->wake_fd >= 0);
+    letter_mailbox_init(&s->mailbox, scene_wake, s);
     scene_open_again(s);
     cache_tick(s->cache, 1000, NOW);
 }
@@ -70,12 +84,28 @@ static inline void scene_close(struct scene *s)
     (void)letter_open_all(&s->mailbox);
     cache_close(s->cache);
     s->cache = NULL;
+    (void)letter_open_all(&s->mailbox);
+    close(s->wake_fd);
 }
 
 static inline void turn(struct scene *s)
 {
     (void)letter_open_all(&s->mailbox);
 }
+
+/* Opens what other threads post, until the condition holds; 20 s at most. */
+#define SCENE_UNTIL(s, condition)                                                              \
+    do {                                                                                       \
+        for (int tries_ = 0; !(condition); tries_++) {                                         \
+            struct pollfd p_ = {.fd = (s)->wake_fd, .events = POLLIN};                         \
+            uint64_t n_;                                                                       \
+            if (tries_ > 4000)                                                                 \
+                fail_msg("%s:%d: never: %s", __FILE__, __LINE__, #condition);                  \
+            (void)poll(&p_, 1, 5);                                                             \
+            (void)!read((s)->wake_fd, &n_, sizeof(n_));                                        \
+            turn(s);                                                                           \
+        }                                                                                      \
+    } while (0)
 
 /* One client with its request, its answer and its reader. */
 struct client {
