@@ -156,7 +156,7 @@ static enum cache_take give_private(struct cache_intake *i, const struct http_re
     d->object = create(i, r, &plain, (struct span){0}, PRIVATE_ROOM_BYTES);
     if (!d->object)
         return fail_head(i, CACHE_FAILURE_UNAVAILABLE, now_s);
-    memory_fill_head(i->fill, d->object, MEMORY_HEAD_ALONE, false);
+    memory_fill_head(i->fill, d->object, MEMORY_HEAD_ALONE, MEMORY_HEAD_ALONE, false);
     i->head_given = true;
     return CACHE_TAKE_BODY;
 }
@@ -231,7 +231,7 @@ static enum cache_take take_shared(struct cache_intake *i, const struct http_res
 {
     struct detail *d = i->detail;
     struct span vary = {0};
-    enum memory_head waiters = MEMORY_HEAD_READY;
+    enum memory_head waiters = MEMORY_HEAD_READY, by_door = MEMORY_HEAD_READY;
     switch (cache_variant_place(i, kept->vary_names, &d->arena, now_s, &vary)) {
     case CACHE_VARIANT_SAME:
         break;
@@ -252,10 +252,11 @@ static enum cache_take take_shared(struct cache_intake *i, const struct http_res
     d->object = create(i, r, kept, vary, (int64_t)MEMORY_BODY_MAX);
     if (!d->object)
         return fail_head(i, CACHE_FAILURE_UNAVAILABLE, now_s);
+    memory_fill_show(i->fill, d->object);
     /* Born stale: those who wait may have come after the purge. */
     if (cache_renew_purged(i, d->object, d->object->fill_no) != MEMORY_PURGED_NOT)
-        waiters = MEMORY_HEAD_AGAIN;
-    memory_fill_head(i->fill, d->object, waiters, d->storing);
+        waiters = by_door = MEMORY_HEAD_AGAIN;
+    memory_fill_head(i->fill, d->object, waiters, by_door, d->storing);
     i->head_given = true;
     return CACHE_TAKE_BODY;
 }

@@ -100,6 +100,7 @@ enum cache_take cache_renew_by_304(struct cache_intake *i, const struct http_res
     if (!o)
         return start_again(i);
     counter_add(COUNTER_CACHE_REVALIDATED, 1);
+    memory_fill_show(i->fill, o);
     enum memory_purged is = cache_renew_purged(i, o, o->fill_no);
     if (is == MEMORY_PURGED_SOFT)
         atomic_store_explicit(&o->soft_purged, true, memory_order_relaxed);
@@ -115,15 +116,33 @@ enum cache_take cache_renew_by_304(struct cache_intake *i, const struct http_res
     return CACHE_TAKE_DONE;
 }
 
+/* A soft purge makes the youngest object stale: then somebody must allow stale answers at all,
+ * and the client's own word does not count against the operator's. */
+static bool may_serve_stale(const struct cache_intake *i, int64_t now_s)
+{
+    const struct memory_object *old = i->validating;
+    const struct policy_facts *f = &old->facts;
+    int64_t grace_s = i->route->ttl.grace_s;
+    struct policy_wish wish = POLICY_WISH_NONE;
+    bool soft = atomic_load_explicit(&old->soft_purged, memory_order_relaxed) ||
+                cache_renew_purged(i, old, old->fill_no) != MEMORY_PURGED_NOT;
+    if (soft && f->stale_error_s <= 0 && f->stale_refresh_s <= 0 &&
+        (grace_s <= 0 || f->windows_only))
+        return false;
+    if (!soft)
+        policy_control_request(&i->request->fields, &wish);
+    return policy_freshness_stale_if_error(f, &wish, grace_s, now_s);
+}
+
 bool cache_renew_serve_stale(struct cache_intake *i, int64_t now_s)
 {
     struct memory_object *old = i->validating;
-    struct policy_wish wish;
-    if (!old || cache_renew_is_dead(i))
+    if (!old)
         return false;
-    policy_control_request(&i->request->fields, &wish);
-    bool allowed =
-        policy_freshness_stale_if_error(&old->facts, &wish, i->route->ttl.grace_s, now_s);
+    memory_fill_show(i->fill, old); /* it is stale: from here on nobody joins */
+    if (cache_renew_is_dead(i))
+        return false;
+    bool allowed = may_serve_stale(i, now_s);
     if (!allowed && !i->fill->background)
         return false;
     memory_deposit_restore(i->fill, true);

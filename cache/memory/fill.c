@@ -27,7 +27,7 @@ struct memory_fill *memory_fill_create(struct memory_tier *t, enum memory_fill_k
         f->under_disk = *under_disk;
     pthread_mutex_init(&f->lock, NULL);
     arena_init(&f->arena, MEMORY_INTERIM_BYTES);
-    f->to_leader = f->to_waiters = MEMORY_HEAD_WAIT;
+    f->to_leader = f->to_waiters = f->to_door = MEMORY_HEAD_WAIT;
     atomic_fetch_add_explicit(&t->fills, 1, memory_order_relaxed);
     return f;
 }
@@ -154,19 +154,27 @@ void memory_fill_interim(struct memory_fill *f, const struct http_response *r)
     pthread_mutex_unlock(&f->lock);
 }
 
+void memory_fill_show(struct memory_fill *f, struct memory_object *o)
+{
+    struct memory_place p;
+    memory_place_open(f->tier->index, memory_fill_entry(f)->key, &p);
+    struct memory_object *old = atomic_exchange(&f->head, memory_object_hold(o));
+    memory_place_close(&p);
+    memory_object_drop(old);
+}
+
 void memory_fill_head(struct memory_fill *f, struct memory_object *o, enum memory_head waiters,
-                      bool store)
+                      enum memory_head by_door, bool store)
 {
     pthread_mutex_lock(&f->lock);
     must(f->to_leader == MEMORY_HEAD_WAIT);
     f->answer = memory_object_hold(o);
     f->to_leader = MEMORY_HEAD_READY;
     f->to_waiters = waiters;
+    f->to_door = by_door;
     if (o->body_in_memory && o->body.len)
         f->in_place = memory_object_body_room(o);
     f->storing = store && !f->in_place;
-    if (waiters != MEMORY_HEAD_ALONE)
-        atomic_store_explicit(&f->head, memory_object_hold(o), memory_order_release);
     wake_readers(f);
     pthread_mutex_unlock(&f->lock);
 }
@@ -179,7 +187,7 @@ static void answer(struct memory_fill *f, enum memory_head leader, enum memory_h
     f->answer = o ? memory_object_hold(o) : NULL;
     f->answer_whole = true;
     f->to_leader = leader;
-    f->to_waiters = waiters;
+    f->to_waiters = f->to_door = waiters;
     f->failure = failure;
     f->ended = true;
     wake_readers(f);
@@ -467,7 +475,7 @@ void memory_fill_fail(struct memory_fill *f, unsigned failure)
     f->writer_waits = false;
     f->failure = failure;
     if (f->to_leader == MEMORY_HEAD_WAIT)
-        f->to_leader = f->to_waiters = MEMORY_HEAD_FAILED;
+        f->to_leader = f->to_waiters = f->to_door = MEMORY_HEAD_FAILED;
     if (f->storing)
         unstore(f);
     atomic_store_explicit(&f->closed, true, memory_order_release);

@@ -48,17 +48,17 @@ struct memory_fill {
     struct memory_object *under; /* held: what it may replace, or give back */
     struct memory_disk under_disk;
     atomic_ullong fill_no;              /* 0: not sent yet */
-    struct memory_object *_Atomic head; /* held, once known and shareable */
+    struct memory_object *_Atomic head; /* held, once known; changes at the fill's place only */
     atomic_ullong length;               /* bytes that arrived */
     atomic_bool closed;                 /* nobody may join any more: its first bytes are gone */
     bool background;                    /* nobody need wait for it */
     struct memory_fill *source; /* held: a door, whose readers read from there (see door) */
     struct memory_fill *door;   /* held: stands in the index for this one; by the writer */
 
-    pthread_mutex_t lock; /* protects the rest */
-    enum memory_head to_leader, to_waiters;
-    struct memory_object *answer; /* held: the object of READY or STALE */
-    bool answer_whole;            /* the answer is complete in itself, no bytes come */
+    pthread_mutex_t lock;                            /* protects the rest */
+    enum memory_head to_leader, to_waiters, to_door; /* to_door: who came by the door */
+    struct memory_object *answer;                    /* held: the object of READY or STALE */
+    bool answer_whole; /* the answer is complete in itself, no bytes come */
     bool ended, led;
     unsigned failure;
     struct arena arena; /* of interims and trailers */
@@ -108,10 +108,15 @@ void memory_fill_set_writer(struct memory_fill *f, const struct memory_writer *w
 void memory_fill_writer_opened(struct memory_fill *f);
 bool memory_fill_writer_leave(struct memory_fill *f);
 void memory_fill_interim(struct memory_fill *f, const struct http_response *r);
-/* The head, with a body to come. `waiters`: READY, AGAIN or ALONE. The object's body memory,
- * when it has some, is where the body is written. `store`: slabs may go to the store. */
+/* Shows the head to lookups, at the fill's place in the index. Whoever looks a purged fill up
+ * before has joined it by then, and a check of the epoch after this sees the purge: so first
+ * this, then the check, then the answer. */
+void memory_fill_show(struct memory_fill *f, struct memory_object *o);
+/* The head, with a body to come. READY, AGAIN or ALONE for those who wait, and for those who
+ * came by the door. The object's body memory, when it has some, is where the body is written.
+ * `store`: slabs may go to the store. */
 void memory_fill_head(struct memory_fill *f, struct memory_object *o, enum memory_head waiters,
-                      bool store);
+                      enum memory_head by_door, bool store);
 /* The only answer there will be: READY or STALE with a whole object, AGAIN, FAILED. */
 void memory_fill_answer(struct memory_fill *f, enum memory_head answer, struct memory_object *o,
                         unsigned failure);

@@ -47,7 +47,8 @@ void memory_reader_open_object(struct memory_reader *r, struct cache *c,
 
 static void open_fill(struct memory_reader *r, struct memory_fill *f, bool leads)
 {
-    r->leads = leads || f->source;
+    r->leads = leads;
+    r->by_door = f->source;
     f = memory_fill_source(f);
     r->fill = memory_fill_hold(f);
     pthread_mutex_lock(&f->lock);
@@ -91,7 +92,7 @@ enum memory_head memory_reader_head(struct memory_reader *r)
     if (!f)
         return MEMORY_HEAD_READY;
     pthread_mutex_lock(&f->lock);
-    enum memory_head head = r->leads ? f->to_leader : f->to_waiters;
+    enum memory_head head = r->leads ? f->to_leader : r->by_door ? f->to_door : f->to_waiters;
     bool whole = f->answer_whole;
     if (head == MEMORY_HEAD_WAIT)
         r->waiting = true;
@@ -125,7 +126,6 @@ void memory_reader_range(struct memory_reader *r, uint64_t from, uint64_t to)
 {
     r->at = from;
     r->end = to;
-    r->ranged = true;
 }
 
 /* --- from disk --- */

@@ -44,7 +44,7 @@ struct memory_reader {
     struct memory_slab *slab; /* held: of the fill, while its bytes are lent */
     uint64_t seen_at;         /* the place it told the fill, under its lock */
     int64_t moved_at_ms;
-    bool leads, cut, ranged;
+    bool leads, by_door, cut;
 };
 
 /* `woken` runs in the mailbox's loop. The object or fill is counted by the reader. */

@@ -15,8 +15,9 @@
 
 #define MAGIC UINT64_C(0x5045524947454531) /* "PERIGEE1" */
 #define HEAD_BYTES 32u                     /* magic, store_id, txnid, entries */
-#define ENTRY_BYTES 34u /* kind, key, body_id, pages, dead minutes; of VARY: names in the end  \
-                         */
+#define ENTRY_BYTES                                                                            \
+    34u /* kind, key, body_id, pages, dead minutes; of VARY: names in the end                  \
+         */
 #define NAMES_MAX 4096u
 #define WALK_STEP 5000u
 

@@ -233,7 +233,8 @@ static struct client *hit(struct scene *s, const char *path, unsigned *out_loads
 
 static void store_large(struct scene *s, const char *path, uint64_t bytes, bool known)
 {
-    struct client *c = lead(s, HTTP_GET, path, FRESH "\nxkey: big", known ? (int64_t)bytes : -1);
+    struct client *c =
+        lead(s, HTTP_GET, path, FRESH "\nxkey: big", known ? (int64_t)bytes : -1);
     for (uint64_t at = 0; at < bytes;) {
         size_t n = bytes - at < 16384 ? (size_t)(bytes - at) : 16384;
         enum err e = give(c, at, n);
@@ -289,7 +290,8 @@ static void test_disk_and_back(void **state)
         assert_int_equal(c->answer.verdict, CACHE_HIT);
         assert_int_equal(loads, 1);
         assert_int_equal(c->answer.object->tag_count, 1);
-        assert_int_equal(c->answer.object->kept.count, c->answer.object->block.fields.count + 1);
+        assert_int_equal(c->answer.object->kept.count,
+                         c->answer.object->block.fields.count + 1);
         assert_non_null(http_fields_find_text(&c->answer.object->block.fields, SPAN("foo")));
         client_open(c);
         ASSERT_READS(c, "hello");
@@ -393,7 +395,8 @@ static void test_evicted_to_disk(void **state)
     remove_folder();
 }
 
-/* Many slow readers of a large cold object: what they take is bounded, and all of it is right. */
+/* Many slow readers of a large cold object: what they take is bounded, and all of it is right.
+ */
 static void test_many_slow_readers(void **state)
 {
     (void)state;

@@ -290,20 +290,26 @@ static const struct {
     int64_t grace_s;
     unsigned status; /* 0: the fetch fails */
     enum memory_head head;
+    bool purged; /* softly */
 } error_rows[] = {
-    {"no window", STALE_ETAG, 1, 0, 503, MEMORY_HEAD_READY},
-    {"no window, failure", STALE_ETAG, 1, 0, 0, MEMORY_HEAD_FAILED},
-    {"window", "cache-control: max-age=60, stale-if-error=10", 10, 0, 503, MEMORY_HEAD_STALE},
+    {"no window", STALE_ETAG, 1, 0, 503, MEMORY_HEAD_READY, false},
+    {"no window, failure", STALE_ETAG, 1, 0, 0, MEMORY_HEAD_FAILED, false},
+    {"window", "cache-control: max-age=60, stale-if-error=10", 10, 0, 503, MEMORY_HEAD_STALE,
+     false},
     {"window, failure", "cache-control: max-age=60, stale-if-error=10", 10, 0, 0,
-     MEMORY_HEAD_STALE},
+     MEMORY_HEAD_STALE, false},
     {"after the window", "cache-control: max-age=60, stale-if-error=10", 11, 0, 0,
-     MEMORY_HEAD_FAILED},
-    {"grace", STALE_ETAG, 20, 30, 500, MEMORY_HEAD_STALE},
-    {"grace is over", STALE_ETAG, 31, 30, 500, MEMORY_HEAD_READY},
+     MEMORY_HEAD_FAILED, false},
+    {"grace", STALE_ETAG, 20, 30, 500, MEMORY_HEAD_STALE, false},
+    {"grace is over", STALE_ETAG, 31, 30, 500, MEMORY_HEAD_READY, false},
     {"must-revalidate", "cache-control: max-age=60, must-revalidate\netag: \"1\"", 1, 30, 502,
-     MEMORY_HEAD_READY},
+     MEMORY_HEAD_READY, false},
+    {"purged, and nobody allows stale", STALE_ETAG, -30, 0, 0, MEMORY_HEAD_FAILED, true},
+    {"purged, the origin allows it", "xkey: t\ncache-control: max-age=60, stale-if-error=10",
+     -30, 0, 0, MEMORY_HEAD_STALE, true},
+    {"purged, the site allows it", STALE_ETAG, -30, 30, 0, MEMORY_HEAD_STALE, true},
     {"501 is an answer", "cache-control: max-age=60, stale-if-error=10", 1, 0, 501,
-     MEMORY_HEAD_READY},
+     MEMORY_HEAD_READY, false},
 };
 
 static void test_stale_if_error(void **state)
@@ -315,6 +321,8 @@ static void test_stale_if_error(void **state)
         s.route.ttl.grace_s = error_rows[i].grace_s;
         scene_store(&s, "/x", "", error_rows[i].response, "body");
         s.now_s += 60 + error_rows[i].stale_s;
+        if (error_rows[i].purged)
+            scene_purge(&s, PURGE_TAG, PURGE_SOFT, "t");
         struct client *lead = client_ask(&s, HTTP_GET, "/x", "");
         client_open(lead);
         client_fetch(lead);
