@@ -228,5 +228,8 @@ void http_date_print(int64_t at_s, char out[HTTP_DATE_BYTES])
     to = print_digits(to, second / 60 % 60, 2);
     *to++ = ':';
     to = print_digits(to, second % 60, 2);
-    memcpy(to, " GMT", 4);
+    to[0] = ' ';
+    to[1] = 'G';
+    to[2] = 'M';
+    to[3] = 'T';
 }

@@ -252,25 +252,34 @@ static bool is_hop_by_hop(uint16_t id)
     }
 }
 
-void http_fields_remove_hop_by_hop(struct http_fields *f)
+#define CONNECTION_LINES 8 /* at once; one is usual */
+
+/* Takes the connection's own fields out, but of the Connection lines only the first few, whose
+ * values it gives. */
+static size_t cut_hop_by_hop(struct http_fields *f, struct span listed[CONNECTION_LINES])
 {
     uint32_t kept = 0;
-    struct span listed[8]; /* Connection lines; one is usual */
     size_t lines = 0;
     for (uint32_t i = 0; i < f->count; i++) {
-        if (f->at[i].id == HTTP_NAME_CONNECTION && lines < ARRAY_LEN(listed)) {
+        bool connection = f->at[i].id == HTTP_NAME_CONNECTION;
+        if (connection && lines < CONNECTION_LINES)
             listed[lines++] = f->at[i].value;
-            continue;
-        }
-        /* More Connection lines stay for the next round. */
-        if (f->at[i].id == HTTP_NAME_CONNECTION || !is_hop_by_hop(f->at[i].id))
+        else if (connection || !is_hop_by_hop(f->at[i].id))
             f->at[kept++] = f->at[i];
     }
     f->count = kept;
-    for (size_t i = 0; i < lines; i++)
-        http_fields_remove_listed(f, listed[i]);
-    if (lines == ARRAY_LEN(listed))
-        http_fields_remove_hop_by_hop(f);
+    return lines;
+}
+
+void http_fields_remove_hop_by_hop(struct http_fields *f)
+{
+    struct span listed[CONNECTION_LINES];
+    size_t lines;
+    do {
+        lines = cut_hop_by_hop(f, listed);
+        for (size_t i = 0; i < lines; i++)
+            http_fields_remove_listed(f, listed[i]);
+    } while (lines == CONNECTION_LINES);
 }
 
 /* The value when there is one line; several are joined. `same` says which lines. */
@@ -302,8 +311,8 @@ static bool join(const struct http_fields *f,
         if (value.len > 0)
             memcpy(to, value.ptr, value.len);
         to += value.len;
-        memcpy(to, ", ", 2);
-        to += 2;
+        *to++ = ',';
+        *to++ = ' ';
     }
     return true;
 }
