@@ -25,7 +25,8 @@ struct addr_prefix {
 #define ADDR_TEXT_MAX 72 /* longest text with port and NUL */
 
 NODISCARD enum err addr_parse(struct span text, struct addr *out); /* an address alone */
-/* "1.2.3.4:80", "[::1]:80", ":80" (the any address of IPv6, dual stack). Port required, not 0. */
+/* "1.2.3.4:80", "[::1]:80", ":80" (the any address of IPv6, dual stack). Port required, not 0.
+ */
 NODISCARD enum err addr_parse_with_port(struct span text, struct addr *out);
 /* a/n or a. ERR_REFUSED when host bits are set: 10.1.2.3/8 may be meant in two ways. */
 NODISCARD enum err addr_prefix_parse(struct span text, struct addr_prefix *out);

@@ -42,7 +42,7 @@ enum counter {
     COUNTER_CACHE_EVICTED,
     COUNTER_CACHE_CORRUPT,
     COUNTER_CACHE_VARIANTS_CAPPED,
-    COUNTER_CACHE_CUT_OVER,  /* slow readers moved to the store or a fetch of their own */
+    COUNTER_CACHE_CUT_OVER, /* slow readers moved to the store or a fetch of their own */
     COUNTER_STORE_COMMITS,
     COUNTER_STORE_BYTES,
     COUNTER_STORE_MAP_FULL,

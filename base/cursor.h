@@ -9,7 +9,7 @@
 #include "base/span.h"
 
 struct cursor {
-    uint8_t *ptr;  /* written only through the write functions */
+    uint8_t *ptr; /* written only through the write functions */
     size_t at, len;
     enum err err; /* ERR_SYNTAX: read past the end; ERR_LIMIT: written past the end */
 };

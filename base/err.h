@@ -12,16 +12,16 @@
 
 enum err {
     ERR_OK,
-    ERR_AGAIN,     /* nothing now; more input, room or time is needed */
-    ERR_CLOSED,    /* the other side is done */
-    ERR_SYNTAX,    /* bytes that break the format */
-    ERR_LIMIT,     /* a named bound was reached */
-    ERR_REFUSED,   /* understood, and not allowed */
+    ERR_AGAIN,   /* nothing now; more input, room or time is needed */
+    ERR_CLOSED,  /* the other side is done */
+    ERR_SYNTAX,  /* bytes that break the format */
+    ERR_LIMIT,   /* a named bound was reached */
+    ERR_REFUSED, /* understood, and not allowed */
     ERR_TIMEOUT,
     ERR_NOT_FOUND,
-    ERR_CORRUPT,   /* stored bytes are not what was written */
-    ERR_SYS,       /* the system refused (disk, descriptors, permissions) */
-    ERR_LIB,       /* a library refused for a reason of its own */
+    ERR_CORRUPT, /* stored bytes are not what was written */
+    ERR_SYS,     /* the system refused (disk, descriptors, permissions) */
+    ERR_LIB,     /* a library refused for a reason of its own */
 };
 
 #define NODISCARD __attribute__((warn_unused_result))

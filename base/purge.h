@@ -15,7 +15,7 @@ enum purge_kind {
     PURGE_URL = 1, /* http://host/path?query; purges http and https */
     PURGE_PATH,    /* /path?query on any host */
     PURGE_TAG,
-    PURGE_PREFIX,  /* [scheme://]host/path, at a '/' boundary when it ends in '/' */
+    PURGE_PREFIX, /* [scheme://]host/path, at a '/' boundary when it ends in '/' */
     PURGE_HOST,
     PURGE_ALL,
 };

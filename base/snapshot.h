@@ -14,7 +14,8 @@
 
 struct snapshot {
     atomic_int holders;
-    void (*destroy)(struct snapshot *s); /* called once, by the last who lets go, in its thread */
+    void (*destroy)(
+        struct snapshot *s); /* called once, by the last who lets go, in its thread */
 };
 
 void snapshot_init(struct snapshot *s, void (*destroy)(struct snapshot *s)); /* one holder */

@@ -32,18 +32,18 @@ static inline bool span_equal(struct span a, struct span b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-struct span span_text(const char *text);                   /* of a C string; NULL: empty */
-bool span_equal_nocase(struct span a, struct span b);      /* ASCII only */
-int span_compare(struct span a, struct span b);            /* as memcmp, shorter first */
+struct span span_text(const char *text);              /* of a C string; NULL: empty */
+bool span_equal_nocase(struct span a, struct span b); /* ASCII only */
+int span_compare(struct span a, struct span b);       /* as memcmp, shorter first */
 bool span_starts(struct span s, struct span prefix);
 bool span_ends(struct span s, struct span suffix);
 bool span_starts_nocase(struct span s, struct span prefix);
-bool span_find(struct span s, char c, size_t *out_at);     /* first c */
-bool span_rfind(struct span s, char c, size_t *out_at);    /* last c */
+bool span_find(struct span s, char c, size_t *out_at);  /* first c */
+bool span_rfind(struct span s, char c, size_t *out_at); /* last c */
 bool span_contains(struct span s, struct span part);
-struct span span_from(struct span s, size_t at);           /* s[at..]; at <= len */
-struct span span_until(struct span s, size_t at);          /* s[..at]; at <= len */
-struct span span_trim(struct span s);                      /* without SP and HTAB at both ends */
+struct span span_from(struct span s, size_t at);  /* s[at..]; at <= len */
+struct span span_until(struct span s, size_t at); /* s[..at]; at <= len */
+struct span span_trim(struct span s);             /* without SP and HTAB at both ends */
 /* Cuts the part before the first `sep` off *rest; false when *rest was NULL (all was given).
  * "a,,b" gives "a", "", "b"; "" gives one empty part. */
 bool span_split(struct span *rest, char sep, struct span *out_part);

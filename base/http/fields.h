@@ -88,7 +88,7 @@ enum http_name {
 };
 
 struct http_field {
-    struct span name; /* lower case */
+    struct span name;  /* lower case */
     struct span value; /* without space at the ends */
     uint16_t id;       /* enum http_name */
 };

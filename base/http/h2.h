@@ -25,15 +25,15 @@
 #include "base/http/message.h"
 
 struct http_h2_conf {
-    uint32_t streams_max;       /* concurrent, announced: 128 */
-    uint32_t window_bytes;      /* per stream, announced: 256 KiB; the connection's is 1 MiB */
-    uint32_t fields_bytes;      /* all fields of one head: 32 KiB; over it 431 or reset */
-    uint32_t field_count;       /* 100 */
-    uint32_t cost_per_10s;      /* budget of cheap abuse; 0 = default 2000 */
-    uint32_t line_bytes;        /* :path; over it 414; 0 = default 8 KiB */
-    uint32_t field_bytes;       /* one field; 0 = default 8 KiB */
-    uint32_t tag_field_bytes;   /* a response's tag field, as in http_h1_limits; 0 = 64 KiB */
-    uint32_t arena_bytes;       /* cap of a stream's arena; 0 = default 256 KiB */
+    uint32_t streams_max;     /* concurrent, announced: 128 */
+    uint32_t window_bytes;    /* per stream, announced: 256 KiB; the connection's is 1 MiB */
+    uint32_t fields_bytes;    /* all fields of one head: 32 KiB; over it 431 or reset */
+    uint32_t field_count;     /* 100 */
+    uint32_t cost_per_10s;    /* budget of cheap abuse; 0 = default 2000 */
+    uint32_t line_bytes;      /* :path; over it 414; 0 = default 8 KiB */
+    uint32_t field_bytes;     /* one field; 0 = default 8 KiB */
+    uint32_t tag_field_bytes; /* a response's tag field, as in http_h1_limits; 0 = 64 KiB */
+    uint32_t arena_bytes;     /* cap of a stream's arena; 0 = default 256 KiB */
 };
 extern const struct http_h2_conf http_h2_conf_default;
 
@@ -74,7 +74,7 @@ NODISCARD enum err http_h2_feed(struct http_h2 *h, struct span bytes, int64_t no
 #define HTTP_H2_OUTPUT_MIN (17 * 1024)
 size_t http_h2_output(struct http_h2 *h, char *out, size_t room);
 bool http_h2_wants_output(const struct http_h2 *h);
-bool http_h2_is_done(const struct http_h2 *h); /* neither wants to read nor to write */
+bool http_h2_is_done(const struct http_h2 *h);     /* neither wants to read nor to write */
 uint32_t http_h2_streams(const struct http_h2 *h); /* open now */
 void http_h2_trim(struct http_h2 *h); /* gives reusable memory back: for idle connections */
 
@@ -87,14 +87,14 @@ NODISCARD enum err http_h2_interim(struct http_h2 *h, int32_t stream,
  * announced one and conf's), ERR_CLOSED when it takes no more requests (GOAWAY, the end). */
 NODISCARD enum err http_h2_request(struct http_h2 *h, const struct http_request *r, bool body,
                                    int32_t *out_stream);
-bool http_h2_may_request(const struct http_h2 *h); /* client: would it be taken now? */
+bool http_h2_may_request(const struct http_h2 *h);          /* client: would it be taken now? */
 void http_h2_body_ready(struct http_h2 *h, int32_t stream); /* read_body has more, or an end */
 void http_h2_consumed(struct http_h2 *h, int32_t stream, size_t bytes); /* flow control */
 void http_h2_reset(struct http_h2 *h, int32_t stream, uint32_t error);
 /* Graceful: no new streams, finish the open ones. A server says so twice, a round trip apart
  * (RFC 9113 6.8), so that no request in flight is lost; then http_h2_is_done turns true. */
 void http_h2_goaway(struct http_h2 *h);
-void http_h2_end(struct http_h2 *h, uint32_t error); /* GOAWAY with error, then done */
+void http_h2_end(struct http_h2 *h, uint32_t error);     /* GOAWAY with error, then done */
 const char *http_h2_end_reason(const struct http_h2 *h); /* for one log line; NULL: none */
 
 #define HTTP_H2_NO_ERROR 0u

@@ -37,7 +37,7 @@ struct http_request {
     struct span authority;   /* host[:port], lower case, checked; never empty but in HTTP/1.0 */
     struct span target;      /* origin form as sent: "/path?query", or "*" for OPTIONS */
     struct http_fields fields;
-    int64_t body_bytes; /* 0: none; HTTP_LENGTH_UNKNOWN: chunked, or HTTP/2 without length */
+    int64_t body_bytes;   /* 0: none; HTTP_LENGTH_UNKNOWN: chunked, or HTTP/2 without length */
     bool expect_continue; /* Expect: 100-continue, taken out of fields */
     bool keep_alive;      /* HTTP/1: may the connection be used again after the answer? */
     bool upgrade;         /* asked for Upgrade: never forwarded */
@@ -55,10 +55,10 @@ struct http_response {
     enum http_version version;      /* of a response read; writers ignore it */
     const struct http_block *block; /* shared fields, sent first; NULL: none */
     struct http_fields fields;      /* this answer's own */
-    int64_t body_bytes;   /* HTTP_LENGTH_UNKNOWN: chunked, or until close */
-    bool body_absent;     /* HEAD, 204, 304, 1xx: no body whatever body_bytes says */
-    bool length_declared; /* body_bytes came from, or goes out as, Content-Length */
-    bool keep_alive;      /* of a response read over HTTP/1 */
+    int64_t body_bytes;             /* HTTP_LENGTH_UNKNOWN: chunked, or until close */
+    bool body_absent;               /* HEAD, 204, 304, 1xx: no body whatever body_bytes says */
+    bool length_declared;           /* body_bytes came from, or goes out as, Content-Length */
+    bool keep_alive;                /* of a response read over HTTP/1 */
 };
 
 enum http_method http_method_find(struct span text);

@@ -23,10 +23,10 @@ struct front_rewrite {
     const struct conf *conf;
     const struct conf_site *site;
     const struct conf_origin *origin;
-    struct addr client;      /* without port in the fields */
+    struct addr client; /* without port in the fields */
     bool client_tls;
-    bool client_is_proxy;    /* a trusted proxy: its X-Forwarded-* and Forwarded are believed */
-    struct span authority;   /* host[:port] that the client asked for; lives with the fetch */
+    bool client_is_proxy;  /* a trusted proxy: its X-Forwarded-* and Forwarded are believed */
+    struct span authority; /* host[:port] that the client asked for; lives with the fetch */
     uint64_t request_id;
 };
 
@@ -53,10 +53,10 @@ bool front_rewrite_is_internal(const struct conf_site *site, const struct http_f
 struct front_cache_status {
     bool hit, stored, collapsed;
     enum cache_forward forward;
-    unsigned fwd_status;  /* of the origin's answer when it differs from ours; 0 = not said */
-    int64_t ttl_s;        /* left; with a hit */
+    unsigned fwd_status; /* of the origin's answer when it differs from ours; 0 = not said */
+    int64_t ttl_s;       /* left; with a hit */
     bool ttl_known;
-    const char *detail;   /* token; NULL = none */
+    const char *detail; /* token; NULL = none */
 };
 /* "perigee; hit; ttl=59", "perigee; fwd=uri-miss; stored", ... borrowed from the arena. */
 bool front_rewrite_cache_status(const struct front_cache_status *s, struct arena *a,
