@@ -1,0 +1,39 @@
+/* node/setup/setup.h - all that one configuration becomes: built, checked, held as one.
+ *
+ * Start, reload and `perigee check` build it the same way: every fault goes into one list.
+ * Sockets are not part of it: listeners are bound by control (node/ports.h).
+ *
+ * Thread: create by any (it reads files; not on a loop that serves); read-only once made but
+ * for the origins' counts; counted (base/snapshot.h).
+ */
+#pragma once
+
+#include "base/cidr.h"
+#include "base/snapshot.h"
+#include "node/io/tls.h"
+#include "node/origin/origin.h"
+#include "node/setup/site.h"
+
+struct setup_listener {
+    const struct conf_listener *conf;
+    struct io_tls_context *tls;   /* NULL: clear text */
+    struct cidr *trusted_proxies; /* NULL: none */
+    uint16_t https_port;          /* with redirect_https: where to */
+};
+struct setup {
+    struct snapshot snapshot;
+    struct conf *conf; /* owned */
+    struct setup_sites *sites;
+    struct origin **origins;          /* as conf->origins; held */
+    struct setup_listener *listeners; /* as conf->listeners */
+    struct io_tls_context *admin_tls; /* NULL: clear text, or no admin listener */
+    uint64_t serial;                  /* 1, and one more with each reload */
+    int64_t loaded_at_s;
+};
+
+/* `conf` is taken, also on error. `old` (NULL: none) gives origins that did not change. NULL:
+ * the faults have an error. */
+struct setup *setup_create(struct conf *conf, const struct setup *old, int64_t now_s,
+                           struct conf_faults *faults);
+struct setup *setup_hold(struct setup *s); /* returns s */
+void setup_drop(struct setup *s);          /* NULL ok */
