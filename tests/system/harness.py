@@ -1,0 +1,609 @@
+"""A node under test, and clients that speak to it byte by byte.
+
+Node      the real program with a configuration and folders of its own
+raw()     bytes in, bytes out until the other side closes
+Http1     a strict HTTP/1.1 client: whatever is not exactly as RFC 9112 says fails the test
+
+Every wait is for a condition and has a deadline.
+"""
+
+import copy
+import http.client
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DEADLINE_S = 20
+LIVE = []
+
+
+def binary():
+    return os.environ.get("PERIGEE_BIN") or str(ROOT / "build/release/perigee")
+
+
+def live_nodes():
+    return list(LIVE)
+
+
+def wait_until(condition, what, deadline_s=DEADLINE_S):
+    """Polls until `condition()` is true and returns what it gave; else the test fails."""
+    end = time.monotonic() + deadline_s
+    while True:
+        got = condition()
+        if got:
+            return got
+        if time.monotonic() > end:
+            raise AssertionError("not within %s s: %s" % (deadline_s, what))
+        time.sleep(0.01)
+
+
+given_ports = set()
+
+
+def free_port():
+    """A port that nobody has, below those that the kernel gives to outgoing connections."""
+    while True:
+        port = random.randrange(10000, 32000)
+        if port in given_ports:
+            continue
+        with socket.socket(socket.AF_INET6) as s:
+            try:
+                s.bind(("::", port))
+            except OSError:
+                continue
+        given_ports.add(port)
+        return port
+
+
+class Certificates:
+    """Made once per run with openssl; `ca` has signed all but `selfsigned`."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.ca = str(self.folder / "ca.pem")
+        self.ca_key = str(self.folder / "ca.key")
+        self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                     "-nodes", "-keyout", self.ca_key, "-out", self.ca, "-days", "30",
+                     "-subj", "/CN=test authority",
+                     "-addext", "basicConstraints=critical,CA:TRUE",
+                     "-addext", "keyUsage=critical,keyCertSign")
+        self.localhost = self.make("localhost", "DNS:localhost,IP:127.0.0.1,IP:::1")
+        self.wild = self.make("wild.test", "DNS:*.wild.test")
+        self.other = self.make("other.test", "DNS:other.test")
+        self.selfsigned = self.make("selfsigned.test", "DNS:localhost,IP:127.0.0.1", own=True)
+
+    def openssl(self, *arguments):
+        subprocess.run(["openssl", *arguments], cwd=self.folder, check=True, timeout=60,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.PIPE)
+
+    def make(self, name, alternatives, own=False):
+        """(certificate, key): files for these subjectAltNames."""
+        cert, key = str(self.folder / (name + ".pem")), str(self.folder / (name + ".key"))
+        signer = [] if own else ["-CA", self.ca, "-CAkey", self.ca_key]
+        self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                     "-nodes", "-keyout", key, "-out", cert, "-days", "30",
+                     "-subj", "/CN=" + name,
+                     "-addext", "basicConstraints=critical,CA:FALSE",
+                     "-addext", "subjectAltName=" + alternatives, *signer)
+        return cert, key
+
+
+def config(origin_port, **sections):
+    """The usual configuration as a dict: a clear and a TLS listener, one site for any host.
+
+    Sections given replace the usual ones. Node fills in @HTTP@, @HTTPS@, @ADMIN@ (ports),
+    @FOLDER@ and the certificates' paths.
+    """
+    usual = {
+        "version": 1,
+        "node": {"id": "node1", "workers": 2, "data_dir": "@FOLDER@/data"},
+        "listeners": [
+            {"name": "web", "address": "127.0.0.1:@HTTP@"},
+            {"name": "tls", "address": "127.0.0.1:@HTTPS@",
+             "tls": {"certificates": [{"cert": "@CERT@", "key": "@KEY@"}]}},
+        ],
+        "cache": {"memory": "64MiB", "disk": {"size": "64MiB"}},
+        "admin": {"listen": "127.0.0.1:@ADMIN@"},
+        "origins": {"app": {"servers": [{"url": "http://127.0.0.1:%d" % origin_port}]}},
+        "sites": [{"name": "all", "hosts": ["*"]}],
+        "logs": {"access": {"path": "@FOLDER@/access.log"}},
+    }
+    made = copy.deepcopy(usual)
+    for name, section in sections.items():
+        made[name] = section
+    return made
+
+
+class Node:
+    """The program, its folder and its ports. The fixture that made it closes it."""
+
+    def __init__(self, folder, config_given, certs, environment=None):
+        self.folder = pathlib.Path(folder)
+        self.name = self.folder.name
+        self.certs = certs
+        self.http_port, self.https_port, self.admin_port = (free_port() for _ in range(3))
+        self.file = self.folder / "perigee.yaml"
+        self.log_file = self.folder / "stderr.log"
+        self.stdout_file = self.folder / "stdout.log"
+        self.environment = {**os.environ, **(environment or {})}
+        self.process = None
+        self.log_file.touch()
+        self.write(config_given)
+
+    def write(self, config_given):
+        """Puts a configuration (dict, or text with the same @MARKS@) into the file."""
+        text = config_given
+        if not isinstance(text, str):
+            text = json.dumps(text, indent=1)  # JSON is YAML
+        marks = {"@HTTP@": self.http_port, "@HTTPS@": self.https_port,
+                 "@ADMIN@": self.admin_port, "@FOLDER@": self.folder,
+                 "@CERT@": self.certs.localhost[0], "@KEY@": self.certs.localhost[1]}
+        for mark, value in marks.items():
+            text = text.replace(mark, str(value))
+        self.has_admin = str(self.admin_port) in text
+        self.file.write_text(text)
+
+    # Its life
+
+    def start(self, wait=True):
+        assert self.process is None, "it runs already"
+        with open(self.log_file, "ab") as log, open(self.stdout_file, "ab") as out:
+            self.process = subprocess.Popen(
+                [binary(), "serve", "-c", str(self.file)], stdin=subprocess.DEVNULL,
+                stdout=out, stderr=log, env=self.environment, cwd=self.folder)
+        LIVE.append(self)
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        def is_ready():
+            code = self.process.poll()
+            if code is not None:
+                raise AssertionError("%s ended with %d at start:\n%s"
+                                     % (self.name, code, self.log))
+            return self.is_healthy()
+
+        try:
+            wait_until(is_ready, "%s is ready" % self.name)
+        except AssertionError as error:
+            raise AssertionError("%s\n%s" % (error, self.log)) from None
+
+    def is_healthy(self):
+        try:
+            if self.has_admin:
+                return self.admin("GET", "/v1/health").status == 200
+            socket.create_connection(("127.0.0.1", self.http_port), 1).close()
+            return True
+        except OSError:
+            return False
+
+    def send_signal(self, number):
+        self.process.send_signal(number)
+
+    def wait_exit(self, deadline_s=DEADLINE_S):
+        """Its exit code; negative: the signal that ended it."""
+        try:
+            code = self.process.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError("%s still runs after %s s:\n%s"
+                                 % (self.name, deadline_s, self.log_tail())) from None
+        self.process = None
+        LIVE.remove(self)
+        return code
+
+    def stop(self, number=signal.SIGTERM, deadline_s=DEADLINE_S):
+        self.send_signal(number)
+        return self.wait_exit(deadline_s)
+
+    def kill(self):
+        return self.stop(signal.SIGKILL)
+
+    def restart(self, number=signal.SIGTERM):
+        code = self.stop(number)
+        self.start()
+        return code
+
+    def close(self):
+        """Ends it whatever it does; fails when it had died by itself or dies badly."""
+        if self.process is None:
+            return
+        code = self.process.poll()
+        if code is None:
+            self.send_signal(signal.SIGINT)
+            try:
+                code = self.process.wait(DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                code = self.process.wait()
+        self.process = None
+        LIVE.remove(self)
+        assert code == 0, "%s ended with %s:\n%s" % (self.name, code, self.log_tail())
+
+    def reload(self, config_given):
+        """A new configuration by SIGHUP. True: it is in force; False: it was refused."""
+        self.write(config_given)
+        serial, refused = self.serial(), self.log.count("event=reload_refused")
+        self.send_signal(signal.SIGHUP)
+        wait_until(lambda: self.serial() > serial or
+                   self.log.count("event=reload_refused") > refused, "a reload's end")
+        return self.serial() > serial
+
+    # What it tells
+
+    def admin(self, method, path, value=None, fields=None):
+        """Asks the admin API; .status, .fields, .body, .json of the answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=15)
+        try:
+            body = None if value is None else json.dumps(value)
+            head = {"Content-Type": "application/json"} if body is not None else {}
+            connection.request(method, path, body, {**head, **(fields or {})})
+            got = connection.getresponse()
+            return AdminAnswer(got.status, got.getheaders(), got.read())
+        except http.client.HTTPException as error:
+            raise ConnectionError(str(error)) from error
+        finally:
+            connection.close()
+
+    def status(self):
+        return self.admin("GET", "/v1/status").json
+
+    def serial(self):
+        return self.status()["config"]["serial"]
+
+    @property
+    def log(self):
+        return self.log_file.read_text(errors="replace")
+
+    def log_tail(self, lines=60):
+        return "\n".join(self.log.splitlines()[-lines:])
+
+    def wait_log(self, pattern, deadline_s=DEADLINE_S):
+        """The first line of the log that the pattern is in."""
+        def find():
+            return next((line for line in self.log.splitlines() if re.search(pattern, line)),
+                        None)
+        return wait_until(find, "a log line like %r" % pattern, deadline_s)
+
+    def access_log(self):
+        """The access log so far, a dict per line; it is written once a second."""
+        file = self.folder / "access.log"
+        if not file.exists():
+            return []
+        whole = file.read_bytes().rpartition(b"\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def wait_access(self, match, deadline_s=DEADLINE_S):
+        """The first line of the access log for which match(line) is true."""
+        return wait_until(lambda: next((x for x in self.access_log() if match(x)), None),
+                          "a line in the access log", deadline_s)
+
+    def memory(self):
+        """Anonymous memory in bytes: what it has allocated, mapped files not counted."""
+        text = pathlib.Path("/proc/%d/smaps_rollup" % self.process.pid).read_text()
+        return int(re.search(r"^Anonymous:\s+(\d+) kB", text, re.M).group(1)) * 1024
+
+    def open_files(self):
+        return len(os.listdir("/proc/%d/fd" % self.process.pid))
+
+    # Clients of it
+
+    def http(self, **how):
+        return Http1(self.http_port, **how)
+
+    def https(self, **how):
+        return Http1(self.https_port, tls=True, **how)
+
+    def get(self, target, **how):
+        """One GET on a connection of its own."""
+        with self.http() as client:
+            return client.get(target, **how)
+
+
+class AdminAnswer:
+    def __init__(self, status, fields, body):
+        self.status, self.fields, self.body = status, fields, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    def get(self, name):
+        return field(self.fields, name)
+
+
+# Clients
+
+
+def field(fields, name):
+    """All values of a field, joined by comma; None when it is not there."""
+    values = [v for n, v in fields if n.lower() == name.lower()]
+    return ", ".join(values) if values else None
+
+
+def client_context(alpn=("http/1.1",), minimum=None, maximum=None, ca=None):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if ca:
+        context.load_verify_locations(ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.check_hostname = True
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    if minimum:
+        context.minimum_version = minimum
+    if maximum:
+        context.maximum_version = maximum
+    return context
+
+
+def connect(port, tls=False, sni="localhost", context=None, host="127.0.0.1", timeout_s=15,
+            session=None, receive_bytes=None):
+    """A connected socket; `receive_bytes` makes the receive buffer small."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(timeout_s)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if receive_bytes:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        sock.connect((host, port))
+        if tls or context:
+            context = context or client_context()
+            sock = context.wrap_socket(sock, server_hostname=sni, session=session)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class Reply(bytes):
+    """What came back: the bytes. closed: the other side ended it; reset: not cleanly."""
+
+    closed = False
+    reset = False
+
+    @property
+    def status(self):
+        """Of the first response; None: there is none."""
+        found = re.match(rb"HTTP/1\.1 ([1-5][0-9][0-9]) ", self)
+        return int(found.group(1)) if found else None
+
+    @property
+    def statuses(self):
+        return [int(s) for s in re.findall(rb"(?:^|(?<=\n)|(?<=\}))HTTP/1\.1 ([1-5][0-9]{2}) ",
+                                           self)]
+
+
+def raw(port, data, tls=False, deadline_s=10, finish=False, **how):
+    """Sends bytes as they are, then reads until the other side closes or the deadline.
+
+    finish: our side ends its half after the bytes.
+    """
+    got, closed, reset = bytearray(), False, False
+    end = time.monotonic() + deadline_s
+    with connect(port, tls=tls, timeout_s=deadline_s, **how) as sock:
+        try:
+            sock.sendall(data)
+            if finish:
+                sock.shutdown(socket.SHUT_WR)
+            while not closed:
+                sock.settimeout(max(0.001, end - time.monotonic()))
+                piece = sock.recv(65536)
+                got += piece
+                closed = not piece
+        except socket.timeout:
+            pass
+        except (ConnectionError, ssl.SSLError):
+            closed = reset = True
+    reply = Reply(got)
+    reply.closed, reply.reset = closed, reset
+    return reply
+
+
+class Cut(Exception):
+    """The connection ended inside a message; .response is as far as it came, or None."""
+
+    def __init__(self, why, response=None):
+        super().__init__(why)
+        self.response = response
+
+
+class Response:
+    def __init__(self):
+        self.status = None
+        self.reason = None
+        self.fields = []
+        self.body = b""
+        self.body_bytes = 0  # counted also when the body is not kept
+        self.trailers = []
+        self.interim = []
+        self.chunked = False
+        self.until_close = False
+
+    def get(self, name):
+        return field(self.fields, name)
+
+    def all(self, name):
+        return [v for n, v in self.fields if n.lower() == name.lower()]
+
+    def __repr__(self):
+        return "<%s %r %r>" % (self.status, self.fields, self.body[:200])
+
+
+TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+
+
+class Http1:
+    """One connection; requests in any number, answers read one by one, strictly."""
+
+    def __init__(self, port, **how):
+        self.sock = connect(port, **how)
+        self.buffer = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def close(self):
+        self.sock.close()
+
+    # Out
+
+    def send(self, data):
+        self.sock.sendall(data)
+
+    def send_head(self, method, target, fields=(), host="localhost", version="HTTP/1.1"):
+        lines = ["%s %s %s" % (method, target, version)]
+        if host is not None:
+            lines.append("Host: " + host)
+        lines += ["%s: %s" % pair for pair in fields]
+        self.send(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+
+    def request(self, method, target, fields=(), body=None, host="localhost", keep=True):
+        """One whole exchange; `body`: bytes, or an iterable that is sent in chunks."""
+        fields = list(fields)
+        if isinstance(body, bytes):
+            fields.append(("Content-Length", len(body)))
+        elif body is not None:
+            fields.append(("Transfer-Encoding", "chunked"))
+        self.send_head(method, target, fields, host)
+        if isinstance(body, bytes):
+            self.send(body)
+        elif body is not None:
+            for piece in body:
+                self.send_chunk(piece)
+            self.send(b"0\r\n\r\n")
+        return self.response(method, keep=keep)
+
+    def send_chunk(self, piece):
+        self.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+
+    def get(self, target, fields=(), host="localhost", keep=True):
+        return self.request("GET", target, fields, host=host, keep=keep)
+
+    def head(self, target, fields=(), host="localhost"):
+        return self.request("HEAD", target, fields, host=host)
+
+    # In
+
+    def more(self, response=None):
+        try:
+            piece = self.sock.recv(1 << 18)
+        except (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError) as error:
+            raise Cut(repr(error), response) from error
+        if not piece:
+            raise Cut("closed", response)
+        self.buffer += piece
+
+    def line(self, response=None):
+        while b"\n" not in self.buffer:
+            assert len(self.buffer) < 1 << 20, "a line without an end"
+            self.more(response)
+        line, _, self.buffer = self.buffer.partition(b"\n")
+        assert line.endswith(b"\r") and b"\r" not in line[:-1], line
+        return line[:-1]
+
+    def read_fields(self, response=None):
+        fields = []
+        while True:
+            line = self.line(response)
+            if not line:
+                return fields
+            name, colon, value = line.partition(b":")
+            assert colon and TOKEN.match(name), line
+            fields.append((name.decode(), value.strip(b" \t").decode("latin-1")))
+
+    def read_exactly(self, count, response, keep):
+        while count:
+            if not self.buffer:
+                self.more(response)
+            piece, self.buffer = self.buffer[:count], self.buffer[count:]
+            count -= len(piece)
+            self.take(response, piece, keep)
+
+    @staticmethod
+    def take(response, piece, keep):
+        response.body_bytes += len(piece)
+        if keep:
+            response.body += piece
+
+    def read_head(self, response):
+        line = self.line()
+        found = re.match(rb"HTTP/1\.1 ([1-5][0-9][0-9]) ([\t -~]*)\Z", line)
+        assert found, line
+        response.status = int(found.group(1))
+        response.reason = found.group(2).decode()
+        response.fields = self.read_fields()
+
+    def response(self, method="GET", keep=True):
+        """The next final response. keep: False counts the body and lets it go."""
+        response = Response()
+        self.read_head(response)
+        while 100 <= response.status < 200 and response.status != 101:
+            assert not response.all("content-length") and not response.all("transfer-encoding")
+            response.interim.append((response.status, response.fields))
+            self.read_head(response)
+        self.read_body(response, method, keep)
+        return response
+
+    def read_body(self, response, method, keep=True):
+        lengths, codings = response.all("content-length"), response.all("transfer-encoding")
+        assert len(lengths) <= 1 and len(codings) <= 1 and not (lengths and codings), response
+        if lengths:
+            assert re.match(r"[0-9]+\Z", lengths[0]), response
+        if response.status in (204, 304) or response.status < 200 or method == "HEAD":
+            assert not (codings and response.status in (204, 101)), response
+        elif codings:
+            assert codings[0].lower() == "chunked", response
+            response.chunked = True
+            self.read_chunks(response, keep)
+        elif lengths:
+            self.read_exactly(int(lengths[0]), response, keep)
+        else:
+            response.until_close = True
+            self.read_to_end(response, keep)
+
+    def read_chunks(self, response, keep):
+        while True:
+            line = self.line(response)
+            assert re.match(rb"[0-9A-Fa-f]+\Z", line), line
+            size = int(line, 16)
+            if not size:
+                response.trailers = self.read_fields(response)
+                return
+            self.read_exactly(size, response, keep)
+            end = self.line(response)
+            assert end == b"", end
+
+    def read_to_end(self, response, keep):
+        while True:
+            piece, self.buffer = self.buffer, b""
+            self.take(response, piece, keep)
+            try:
+                self.more()
+            except Cut as cut:
+                assert str(cut) == "closed", cut
+                return
+
+    def is_closed(self):
+        """Waits for the other side's end; fails when anything comes before it."""
+        try:
+            self.more()
+        except Cut:
+            return True
+        except socket.timeout:
+            return False
+        raise AssertionError("more bytes: %r" % self.buffer[:200])
