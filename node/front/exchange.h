@@ -63,7 +63,7 @@ struct front_exchange {
     struct policy_key key;
     struct cache_ask ask;
     struct front_rewrite rewrite;
-    struct http_uri uri;
+    struct span raw_target; /* as it was sent, for the log */
     uint64_t id;
     unsigned lookups;
 
@@ -71,10 +71,13 @@ struct front_exchange {
     enum cache_forward forward;
     bool has_body, body_over; /* of the request: follows; its end came */
     bool reading;             /* reader is open */
-    bool joined, from_disk, refetched, stored, looked_up, head_sent;
+    bool relook;              /* the reader's letter came: look up again */
+    bool joined, stored, head_sent;
     struct memory_reader reader;
     struct origin_fetch *fetch; /* while it is watched */
-    struct front_ask *ask_out;
+    struct origin_fetch_watcher watcher;
+    struct front_ask *ask_out; /* control has it */
+    struct front_ask *asked;   /* it came back: the answer's bytes are in it */
     struct buf collected;
     struct front_deliver deliver;
     struct http_response response;

@@ -32,7 +32,8 @@ struct front {
     uint32_t session_count;
     uint32_t asks_out;                     /* asks that control has not sent home yet */
     struct front_exchange *idle_exchanges; /* kept for reuse */
-    uint32_t exchange_count;               /* in use, also those that only wait for a letter */
+    uint32_t idle_count;
+    uint32_t exchange_count; /* in use, also those that only wait for a letter */
 };
 
 /* No session, fetch, ask or letter is left: its loop may end. */

@@ -31,7 +31,7 @@ static struct detail *detail_of(const struct io_loop *l)
     return l->detail;
 }
 
-static int64_t monotonic_us(void)
+int64_t io_loop_us(void)
 {
     struct timespec t;
     must(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
@@ -40,7 +40,7 @@ static int64_t monotonic_us(void)
 
 static void read_clock(struct io_loop *l)
 {
-    int64_t us = monotonic_us();
+    int64_t us = io_loop_us();
     detail_of(l)->turn_began_us = us;
     l->now_ms = us / 1000;
     int64_t wall_s = (int64_t)ev_now(l->ev);
@@ -158,7 +158,7 @@ static void before_sleep(struct ev_loop *ev, ev_prepare *w, int revents)
         ev_idle_start(ev, &d->idle);
     if (atomic_load_explicit(&d->stop, memory_order_acquire))
         ev_break(ev, EVBREAK_ALL);
-    if (d->turn_began_us && monotonic_us() - d->turn_began_us > SLOW_TURN_US)
+    if (d->turn_began_us && io_loop_us() - d->turn_began_us > SLOW_TURN_US)
         counter_add(COUNTER_LOOP_TURNS_OVER_10MS, 1);
 }
 

@@ -1,0 +1,177 @@
+#include "node/front/compose.h"
+
+#include "cache/memory/object.h"
+#include "cache/policy/answer.h"
+
+#define DATE_BYTES 29
+#define NUMBER_MAX 20
+
+static bool add_age(struct http_response *r, struct arena *a, int64_t age_s)
+{
+    char *text = arena_alloc(a, NUMBER_MAX), *at = text + NUMBER_MAX;
+    if (!text)
+        return false;
+    do {
+        *--at = (char)('0' + age_s % 10);
+        age_s /= 10;
+    } while (age_s > 0);
+    return http_fields_add_named(&r->fields, a, HTTP_NAME_AGE,
+                                 span_of(at, (size_t)(text + NUMBER_MAX - at)));
+}
+
+/* What every answer says about its way. */
+static bool add_way(const struct front_compose *c, struct http_response *r)
+{
+    struct span text;
+    if (c->age_s >= 0 && !add_age(r, c->arena, c->age_s))
+        return false;
+    if (c->cache_said) {
+        if (c->cache.hit && !c->cache.ttl_known && !c->cache.detail)
+            text = SPAN("perigee; hit");
+        else if (!front_rewrite_cache_status(&c->cache, c->arena, &text))
+            return false;
+        if (!http_fields_add_named(&r->fields, c->arena, HTTP_NAME_CACHE_STATUS, text))
+            return false;
+    }
+    if (c->failure != CACHE_FAILURE_NONE &&
+        !http_fields_add_named(&r->fields, c->arena, HTTP_NAME_PROXY_STATUS,
+                               front_rewrite_proxy_status(c->failure)))
+        return false;
+    return !c->timing ||
+           (front_rewrite_server_timing(&c->cache, c->total_us, c->origin_us, c->arena,
+                                        &text) &&
+            http_fields_add_named(&r->fields, c->arena, HTTP_NAME_SERVER_TIMING, text));
+}
+
+bool front_compose_add(struct http_response *r, struct arena *a, enum http_name id,
+                       struct span value)
+{
+    return http_fields_add_named(&r->fields, a, id, value);
+}
+
+bool front_compose_own(const struct front_compose *c, unsigned status,
+                       struct http_response *out, struct front_deliver *out_deliver)
+{
+    struct http_response r;
+    struct span body;
+    if (!http_answer(&r, c->arena, status, &body) ||
+        !http_fields_add_named(&r.fields, c->arena, HTTP_NAME_DATE,
+                               span_of(c->date, DATE_BYTES)) ||
+        !add_way(c, &r))
+        return false;
+    if (c->request && c->request->method == HTTP_HEAD)
+        r.body_absent = true;
+    if (r.body_absent)
+        front_deliver_nothing(out_deliver);
+    else
+        front_deliver_text(out_deliver, body);
+    *out = r;
+    return true;
+}
+
+static bool compose_304(const struct front_compose *c, const struct memory_object *o,
+                        struct http_response *r)
+{
+    r->status = 304;
+    r->body_absent = true;
+    return policy_answer_fields_304(&o->block.fields, c->arena, &r->fields);
+}
+
+static bool compose_416(const struct front_compose *c, const struct memory_object *o,
+                        struct http_response *r, struct front_deliver *d)
+{
+    struct span range;
+    return front_compose_own(c, 416, r, d) &&
+           policy_range_content_range(NULL, (uint64_t)o->body_bytes, c->arena, &range) &&
+           http_fields_add_named(&r->fields, c->arena, HTTP_NAME_CONTENT_RANGE, range);
+}
+
+static bool compose_range(const struct front_compose *c, const struct memory_object *o,
+                          const struct policy_answer *answer, struct memory_reader *reader,
+                          struct http_response *r, struct front_deliver *d)
+{
+    const struct policy_range *range = &answer->ranges.at[0];
+    struct span text;
+    r->status = 206;
+    r->block = &o->block;
+    r->body_bytes = (int64_t)(range->to - range->from);
+    r->length_declared = true;
+    front_deliver_range(d, reader, range);
+    return policy_range_content_range(range, (uint64_t)o->body_bytes, c->arena, &text) &&
+           http_fields_add_named(&r->fields, c->arena, HTTP_NAME_CONTENT_RANGE, text);
+}
+
+static bool compose_ranges(const struct front_compose *c, const struct memory_object *o,
+                           const struct policy_answer *answer, struct memory_reader *reader,
+                           struct http_response *r, struct front_deliver *d)
+{
+    const struct http_fields *stored = &o->block.fields;
+    struct span type = {0}, text;
+    for (uint32_t i = 0; i < stored->count; i++) {
+        if (stored->at[i].id == HTTP_NAME_CONTENT_TYPE)
+            type = stored->at[i].value;
+        else if (!http_fields_add(&r->fields, c->arena, stored->at[i].name,
+                                  stored->at[i].value))
+            return false;
+    }
+    d->ranges = answer->ranges;
+    policy_range_multipart(&d->multipart, &d->ranges, type, (uint64_t)o->body_bytes, c->random);
+    front_deliver_ranges(d, reader, c->arena);
+    r->status = 206;
+    r->body_bytes = (int64_t)policy_range_multipart_bytes(&d->multipart);
+    r->length_declared = true;
+    return policy_range_multipart_type(&d->multipart, c->arena, &text) &&
+           http_fields_add_named(&r->fields, c->arena, HTTP_NAME_CONTENT_TYPE, text);
+}
+
+static void compose_whole(const struct front_compose *c, const struct memory_object *o,
+                          struct memory_reader *reader, struct http_response *r,
+                          struct front_deliver *d)
+{
+    r->status = o->status;
+    r->block = &o->block;
+    r->body_bytes = o->body_bytes;
+    r->length_declared =
+        o->body_bytes != HTTP_LENGTH_UNKNOWN && !http_status_is_bodyless(o->status);
+    r->body_absent = c->request->method == HTTP_HEAD || http_status_is_bodyless(o->status);
+    if (r->body_absent)
+        front_deliver_nothing(d);
+    else
+        front_deliver_all(d, reader);
+}
+
+bool front_compose_stored(const struct front_compose *c, const struct memory_object *o,
+                          struct memory_reader *reader, struct http_response *out,
+                          struct front_deliver *d)
+{
+    struct http_response r = {.version = HTTP_1_1};
+    struct policy_answer answer = {.kind = POLICY_ANSWER_WHOLE};
+    bool ok = true;
+    if (c->plan) {
+        struct policy_stored stored = {o->status, &o->block.fields, o->body_bytes};
+        policy_answer_plan(c->request, &stored, &answer);
+    }
+    front_deliver_nothing(d);
+    switch (answer.kind) {
+    case POLICY_ANSWER_WHOLE:
+        compose_whole(c, o, reader, &r, d);
+        break;
+    case POLICY_ANSWER_RANGE:
+        ok = compose_range(c, o, &answer, reader, &r, d);
+        break;
+    case POLICY_ANSWER_RANGES:
+        ok = compose_ranges(c, o, &answer, reader, &r, d);
+        break;
+    case POLICY_ANSWER_NOT_MODIFIED:
+        ok = compose_304(c, o, &r);
+        break;
+    case POLICY_ANSWER_PRECONDITION_FAILED:
+        return front_compose_own(c, 412, out, d);
+    case POLICY_ANSWER_UNSATISFIABLE:
+        return compose_416(c, o, out, d);
+    }
+    if (!ok || !add_way(c, &r))
+        return false;
+    *out = r;
+    return true;
+}

@@ -1,0 +1,581 @@
+#include "node/front/exchange.h"
+
+#include "admin/admin.h"
+#include "base/counter.h"
+#include "base/hash.h"
+#include "cache/memory/object.h"
+#include "node/front/admit.h"
+#include "node/front/ask.h"
+#include "node/front/compose.h"
+#include "node/front/exchange_log.h"
+#include "node/front/forward.h"
+#include "node/front/pool.h"
+
+#define LOOKUPS_MAX 8u
+
+static void look(struct front_exchange *x);
+
+/* -- heads -- */
+
+static int64_t origin_us(const struct front_exchange *x)
+{
+    return x->origin.first_byte_ms < 0 ? -1 : x->origin.first_byte_ms * 1000;
+}
+
+static struct front_compose compose_of(struct front_exchange *x)
+{
+    struct front_compose c = {
+        .request = x->request,
+        .arena = x->memory,
+        .date = x->front->loop->date,
+        .age_s = -1,
+    };
+    if (x->fetch)
+        origin_fetch_figures(x->fetch, &x->origin);
+    if (x->site && x->site->server_timing) {
+        c.timing = true;
+        c.total_us = io_loop_us() - x->began_us;
+        c.origin_us = origin_us(x);
+    }
+    return c;
+}
+
+static void give_head(struct front_exchange *x)
+{
+    struct http_response *r = &x->response;
+    must(!x->head_sent);
+    x->state = FRONT_DELIVER;
+    x->head_sent = true;
+    x->head_us = io_loop_us();
+    counter_add(COUNTER_RESPONSES_1XX + (enum counter)(r->status / 100 - 1), 1);
+    x->functions->head(x->user, r, !x->deliver.nothing);
+}
+
+/* Even the arena is full: the barest answer that there is. */
+static void give_bare(struct front_exchange *x, unsigned status)
+{
+    x->response = (struct http_response){
+        .status = (uint16_t)status, .version = HTTP_1_1, .length_declared = true};
+    if (x->request && x->request->method == HTTP_HEAD)
+        x->response.body_absent = true;
+    front_deliver_nothing(&x->deliver);
+    give_head(x);
+}
+
+/* An answer of our own, with at most one field more. */
+static void answer_with(struct front_exchange *x, unsigned status, enum http_name id,
+                        struct span value)
+{
+    struct front_compose c = compose_of(x);
+    if (!front_compose_own(&c, status, &x->response, &x->deliver) ||
+        (id != HTTP_NAME_OTHER && !front_compose_add(&x->response, x->memory, id, value)))
+        give_bare(x, status);
+    else
+        give_head(x);
+}
+
+static void answer(struct front_exchange *x, unsigned status, const char *why)
+{
+    x->fault = why;
+    answer_with(x, status, HTTP_NAME_OTHER, (struct span){0});
+}
+
+/* What the cache has to say about this request, as far as it is known. */
+static void say_cache(struct front_exchange *x, struct front_compose *c)
+{
+    c->cache_said = true;
+    c->cache.forward = x->forward;
+    c->cache.hit = x->forward == CACHE_FORWARD_NONE;
+    c->cache.collapsed = x->joined;
+}
+
+static void answer_failure(struct front_exchange *x, enum cache_failure why)
+{
+    struct front_compose c = compose_of(x);
+    unsigned status = front_rewrite_failure_status(why);
+    if (x->lookups > 0) {
+        say_cache(x, &c);
+        c.cache.hit = false;
+        if (x->forward == CACHE_FORWARD_NONE) /* what lay on disk could not be had */
+            c.cache.forward = CACHE_FORWARD_MISS;
+    }
+    c.failure = why;
+    x->fault = "origin";
+    if (front_compose_own(&c, status, &x->response, &x->deliver))
+        give_head(x);
+    else
+        give_bare(x, status);
+}
+
+/* -- DELIVER: from the reader's object -- */
+
+static const char *word(const struct front_exchange *x, bool stale)
+{
+    if (stale)
+        return "stale";
+    switch (x->verdict) {
+    case CACHE_HIT:
+        return "hit";
+    case CACHE_STALE:
+        return "stale";
+    case CACHE_JOIN:
+        return x->forward == CACHE_FORWARD_NONE ? "hit" : "joined";
+    case CACHE_LEAD:
+        return x->origin.status == 304 ? "revalidated" : "miss";
+    case CACHE_PASS:
+        return "pass";
+    case CACHE_UNAVAILABLE:
+        break;
+    }
+    return "";
+}
+
+static void deliver(struct front_exchange *x, bool stale)
+{
+    const struct memory_object *o = x->reader.object;
+    struct front_compose c = compose_of(x);
+    say_cache(x, &c);
+    x->cache_word = word(x, stale);
+    x->stored = o->stored;
+    if (x->verdict == CACHE_STALE || stale) {
+        c.cache.hit = !stale; /* else the origin was asked first, in vain */
+        c.cache.ttl_known = true;
+        c.cache.ttl_s = policy_freshness_left_s(&o->facts, x->ask.now_s);
+    }
+    if (!c.cache.hit) {
+        c.cache.stored = o->stored && !stale;
+        if (x->origin.status && x->origin.status != o->status)
+            c.cache.fwd_status = x->origin.status;
+    }
+    if (x->verdict != CACHE_PASS) {
+        if (c.cache.hit || stale || o->facts.age_s > 0)
+            c.age_s = policy_freshness_age_s(&o->facts, x->front->loop->now_s);
+        c.plan = true;
+        c.random = hash_mix(x->id);
+    }
+    if (front_compose_stored(&c, o, &x->reader, &x->response, &x->deliver))
+        give_head(x);
+    else
+        answer(x, 500, "the answer's head is too large");
+}
+
+/* -- reading -- */
+
+static void woken(struct memory_reader *r);
+
+/* The reader lets go; false: not before its letter came, and `woken` goes on from there. */
+static bool stop_reading(struct front_exchange *x)
+{
+    if (!x->reading)
+        return true;
+    x->reading = false;
+    return memory_reader_close(&x->reader);
+}
+
+static void look_again(struct front_exchange *x, bool alone)
+{
+    x->ask.alone = x->ask.alone || alone || x->lookups >= LOOKUPS_MAX;
+    if (x->fetch) { /* it runs on for those who can use it */
+        origin_fetch_leave(x->fetch);
+        x->fetch = NULL;
+    }
+    x->relook = true;
+    if (stop_reading(x))
+        look(x);
+}
+
+static void give_interims(struct front_exchange *x)
+{
+    const struct http_response *r;
+    while ((r = memory_reader_interim(&x->reader))) {
+        counter_add(COUNTER_RESPONSES_1XX, 1);
+        x->functions->interim(x->user, r);
+    }
+}
+
+static void wait_head(struct front_exchange *x)
+{
+    x->state = FRONT_WAIT;
+    give_interims(x);
+    enum memory_head head = memory_reader_head(&x->reader);
+    if (head == MEMORY_HEAD_WAIT)
+        return;
+    give_interims(x);
+    switch (head) {
+    case MEMORY_HEAD_WAIT:
+        break;
+    case MEMORY_HEAD_READY:
+        deliver(x, false);
+        break;
+    case MEMORY_HEAD_STALE:
+        deliver(x, true);
+        break;
+    case MEMORY_HEAD_AGAIN:
+        look_again(x, false);
+        break;
+    case MEMORY_HEAD_ALONE:
+        look_again(x, true);
+        break;
+    case MEMORY_HEAD_FAILED:
+        answer_failure(x, (enum cache_failure)memory_reader_failure(&x->reader));
+        break;
+    }
+}
+
+static void woken(struct memory_reader *r)
+{
+    struct front_exchange *x = CONTAINER_OF(r, struct front_exchange, reader);
+    if (r->closed) {
+        if (x->state == FRONT_ENDED)
+            front_exchange_give_back(x);
+        else if (x->relook)
+            look(x);
+    } else if (x->state == FRONT_WAIT) {
+        wait_head(x);
+    } else if (x->state == FRONT_DELIVER) {
+        x->functions->body_ready(x->user);
+    }
+}
+
+/* -- FETCH -- */
+
+static void body_room(void *user)
+{
+    struct front_exchange *x = user;
+    x->functions->body_wanted(x->user);
+}
+
+static void fetch_left(void *user)
+{
+    struct front_exchange *x = user;
+    origin_fetch_figures(x->fetch, &x->origin);
+    x->fetch = NULL;
+    if (x->has_body && !x->body_over)
+        x->functions->body_wanted(x->user); /* to be drained */
+}
+
+static void forward(struct front_exchange *x, struct cache_answer *a, bool background)
+{
+    x->watcher = (struct origin_fetch_watcher){body_room, fetch_left, x};
+    struct front_forward f = {
+        .front = x->front,
+        .setup = x->setup,
+        .rewrite = &x->rewrite,
+        .ask = &x->ask,
+        .answer = a,
+        .origin = x->route->origin_index,
+        .has_body = x->has_body && !background,
+        .watcher = background ? NULL : &x->watcher,
+    };
+    struct origin_fetch *fetch = front_forward_begin(&f);
+    if (!background)
+        x->fetch = fetch;
+}
+
+/* -- LOOKUP -- */
+
+static void read_object(struct front_exchange *x, struct memory_object *o)
+{
+    memory_reader_open_object(&x->reader, x->front->cache, o, &x->front->loop->mailbox, woken);
+    x->reading = true;
+}
+
+static void read_fill(struct front_exchange *x, struct memory_fill *f, bool leads)
+{
+    struct letter_mailbox *home = &x->front->loop->mailbox;
+    if (leads)
+        memory_reader_open_leader(&x->reader, x->front->cache, f, home, woken);
+    else
+        memory_reader_open_fill(&x->reader, x->front->cache, f, home, woken);
+    x->reading = true;
+}
+
+static void unavailable(struct front_exchange *x)
+{
+    if (x->forward == CACHE_FORWARD_NONE)
+        answer(x, 504, "only-if-cached"); /* RFC 9111 5.2.1.7 */
+    else
+        answer_failure(x, CACHE_FAILURE_UNAVAILABLE);
+}
+
+static void look(struct front_exchange *x)
+{
+    struct cache_answer a;
+    x->relook = false;
+    x->lookups++;
+    x->ask.now_s = x->front->loop->now_s;
+    cache_lookup(x->front->cache, &x->ask, &a);
+    x->verdict = a.verdict;
+    /* Somebody's fetch that could not be shared: this request went forward for that reason. */
+    x->forward = a.forward;
+    x->joined = a.verdict == CACHE_JOIN && !a.from_disk;
+    switch (a.verdict) {
+    case CACHE_HIT:
+        read_object(x, a.object);
+        break;
+    case CACHE_STALE:
+        read_object(x, a.object);
+        if (a.fill)
+            forward(x, &a, true);
+        break;
+    case CACHE_JOIN:
+        read_fill(x, a.fill, false);
+        break;
+    case CACHE_LEAD:
+    case CACHE_PASS:
+        read_fill(x, a.fill, true);
+        forward(x, &a, false);
+        break;
+    case CACHE_UNAVAILABLE:
+        break;
+    }
+    cache_answer_fini(&a);
+    switch (x->verdict) {
+    case CACHE_HIT:
+    case CACHE_STALE:
+        deliver(x, false);
+        break;
+    case CACHE_JOIN:
+    case CACHE_LEAD:
+    case CACHE_PASS:
+        wait_head(x);
+        break;
+    case CACHE_UNAVAILABLE:
+        unavailable(x);
+        break;
+    }
+}
+
+/* -- ASK: what control answers -- */
+
+static bool compose_admin(struct front_exchange *x, const struct admin_answer *said)
+{
+    struct http_response r = {
+        .status = (uint16_t)said->status,
+        .version = HTTP_1_1,
+        .body_bytes = (int64_t)said->body.len,
+        .length_declared = !http_status_is_bodyless(said->status),
+        .body_absent = http_status_is_bodyless(said->status),
+    };
+    for (uint32_t i = 0; i < said->fields.count; i++)
+        if (!http_fields_add(&r.fields, x->memory, said->fields.at[i].name,
+                             said->fields.at[i].value))
+            return false;
+    if (said->content_type.len &&
+        !http_fields_add_named(&r.fields, x->memory, HTTP_NAME_CONTENT_TYPE,
+                               said->content_type))
+        return false;
+    if (x->request->method == HTTP_HEAD)
+        r.body_absent = true;
+    x->response = r;
+    if (r.body_absent)
+        front_deliver_nothing(&x->deliver);
+    else
+        front_deliver_text(&x->deliver, said->body);
+    return http_fields_add_named(&x->response.fields, x->memory, HTTP_NAME_CACHE_CONTROL,
+                                 SPAN("no-store")) &&
+           http_fields_add_named(&x->response.fields, x->memory, HTTP_NAME_DATE,
+                                 span_of(x->front->loop->date, 29));
+}
+
+static void control_answered(void *user, struct front_ask *a)
+{
+    struct front_exchange *x = user;
+    x->asked = a; /* its bytes are sent from where they are */
+    x->ask_out = NULL;
+    if (compose_admin(x, &a->answer))
+        give_head(x);
+    else
+        give_bare(x, a->answer.status);
+}
+
+static void ask_control(struct front_exchange *x)
+{
+    bool admin = x->client->admin;
+    struct front_ask_what what = {
+        .request = x->request,
+        .body = buf_span(&x->collected),
+        .client = x->address,
+        .local = admin && x->setup->conf->admin.on &&
+                 addr_is_loopback(&x->setup->conf->admin.address),
+        .is_purge = !admin,
+        .setup = x->setup,
+        .site = x->site,
+    };
+    if (!admin) {
+        what.may_purge = setup_site_may_purge(x->site, &x->address);
+        if (!arena_printf(x->memory, &what.url, "%.*s://%.*s%.*s", SPAN_ARG(x->request->scheme),
+                          SPAN_ARG(x->request->authority), SPAN_ARG(x->request->target))) {
+            answer(x, 500, "memory");
+            return;
+        }
+    }
+    x->state = FRONT_ASKED;
+    x->ask_out = front_ask_send(x->front, &what, control_answered, x);
+    buf_fini(&x->collected);
+    if (!x->ask_out)
+        answer(x, 503, "memory");
+}
+
+static void collect(struct front_exchange *x)
+{
+    x->state = FRONT_COLLECT;
+    buf_init(&x->collected, ADMIN_BODY_MAX);
+    if (x->request->body_bytes > (int64_t)ADMIN_BODY_MAX)
+        answer(x, 413, "the body is too large");
+    else if (x->has_body)
+        x->functions->body_wanted(x->user);
+    else
+        ask_control(x);
+}
+
+/* -- ADMIT and ROUTE -- */
+
+static void serve(struct front_exchange *x)
+{
+    struct front_admit a = {x->setup, x->client, x->address, x->request, x->memory};
+    struct front_admission said;
+    front_admit(&a, &said);
+    x->site = said.site;
+    x->route = said.route;
+    if (said.bad)
+        counter_add(COUNTER_BAD_REQUESTS, 1);
+    switch (said.verdict) {
+    case FRONT_ADMIT_ANSWER:
+        x->fault = said.why;
+        answer_with(x, said.status, said.id, said.value);
+        return;
+    case FRONT_ADMIT_PURGE:
+        collect(x);
+        return;
+    case FRONT_ADMIT_LOOP:
+        answer_failure(x, CACHE_FAILURE_LOOP);
+        return;
+    case FRONT_ADMIT_SERVE:
+        break;
+    }
+    x->key = said.key;
+    x->rewrite = (struct front_rewrite){
+        .conf = x->setup->conf,
+        .site = x->site,
+        .origin = &x->setup->conf->origins[x->route->origin_index],
+        .client = x->address,
+        .client_tls = x->client->tls,
+        .client_is_proxy = front_client_is_proxy(x->client),
+        .authority = x->request->authority,
+        .request_id = x->id,
+    };
+    x->ask = (struct cache_ask){
+        .request = x->request, .key = &x->key, .site = x->site, .route = x->route};
+    look(x);
+}
+
+static void begin(struct front_exchange *x, const struct front_client *c,
+                  struct http_request *r, struct arena *memory)
+{
+    x->client = c;
+    x->request = r;
+    x->memory = memory;
+    x->setup = setup_hold(x->front->setup);
+    x->began_us = io_loop_us();
+    x->id = x->front->request_id++;
+    x->address = r ? front_client_address(c, &r->fields) : c->peer;
+    x->raw_target = r ? r->target : (struct span){0};
+}
+
+void front_exchange_begin(struct front_exchange *x, const struct front_client *c,
+                          struct http_request *r, struct arena *memory, bool has_body)
+{
+    begin(x, c, r, memory);
+    x->has_body = has_body;
+    counter_add(r->version == HTTP_2 ? COUNTER_REQUESTS_H2 : COUNTER_REQUESTS_H1, 1);
+    if (c->admin)
+        collect(x);
+    else
+        serve(x);
+}
+
+void front_exchange_refuse(struct front_exchange *x, const struct front_client *c,
+                           struct http_request *r, struct arena *memory, unsigned status,
+                           const char *why)
+{
+    begin(x, c, r, memory);
+    counter_add(COUNTER_BAD_REQUESTS, 1);
+    answer(x, status, why);
+}
+
+/* -- bodies -- */
+
+bool front_exchange_wants_body(const struct front_exchange *x)
+{
+    return x->has_body && !x->body_over && (x->state == FRONT_COLLECT || x->fetch);
+}
+
+size_t front_exchange_body(struct front_exchange *x, struct span bytes)
+{
+    size_t taken = bytes.len;
+    if (x->state == FRONT_COLLECT) {
+        if (buf_append(&x->collected, bytes) != ERR_OK)
+            answer(x, 413, "the body is too large");
+    } else if (x->fetch) {
+        taken = origin_fetch_body(x->fetch, bytes);
+    }
+    x->bytes_in += taken;
+    return taken;
+}
+
+void front_exchange_body_end(struct front_exchange *x, const struct http_fields *trailers)
+{
+    x->body_over = true;
+    if (x->state == FRONT_COLLECT)
+        ask_control(x);
+    else if (x->fetch)
+        origin_fetch_body_end(x->fetch, trailers);
+}
+
+enum err front_exchange_peek(struct front_exchange *x, struct span *out)
+{
+    return front_deliver_peek(&x->deliver, out);
+}
+
+void front_exchange_consume(struct front_exchange *x, size_t bytes)
+{
+    front_deliver_consume(&x->deliver, bytes);
+    x->bytes_out += bytes;
+}
+
+const struct http_fields *front_exchange_trailers(const struct front_exchange *x)
+{
+    return x->deliver.reader && !x->deliver.many ? memory_reader_trailers(x->deliver.reader)
+                                                 : NULL;
+}
+
+/* -- LOG -- */
+
+void front_exchange_end(struct front_exchange *x, bool whole)
+{
+    if (!x)
+        return;
+    if (x->setup) {
+        if (x->fetch) {
+            origin_fetch_figures(x->fetch, &x->origin);
+            origin_fetch_leave(x->fetch);
+            x->fetch = NULL;
+        }
+        counter_add(COUNTER_BYTES_IN, x->bytes_in);
+        counter_add(COUNTER_BYTES_OUT, x->bytes_out);
+        if (x->front->log && !x->client->admin)
+            front_exchange_log(x, whole);
+        if (x->ask_out)
+            front_ask_forget(x->ask_out);
+        front_ask_destroy(x->asked);
+        buf_fini(&x->collected);
+        setup_drop(x->setup);
+        x->setup = NULL;
+    }
+    bool waits = x->relook; /* the reader is closed, its letter is on its way */
+    x->relook = false;
+    x->state = FRONT_ENDED;
+    if (stop_reading(x) && !waits)
+        front_exchange_give_back(x);
+}
