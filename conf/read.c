@@ -336,6 +336,8 @@ static void read_inside(struct reader *r, const struct conf_setting *s,
     }
     if (s->given_at)
         put_switch((char *)out + s->given_at, true);
+    if (s->inside->place_at)
+        memcpy((char *)field_of(out, s) + s->inside->place_at, &v->place, sizeof v->place);
     read_section(r, s->inside, v, field_of(out, s));
 }
 

@@ -162,7 +162,7 @@ static const struct conf_setting admin_settings[] = {
      FIELD(conf_admin, purge_rate), .derived = "no limit", .min = 1, .max = 1000000,
      .help = "Selectors that one token may purge; over it, 429."},
 };
-static const struct conf_section admin = SECTION(admin_settings, conf_admin);
+static const struct conf_section admin = ELEMENT(admin_settings, conf_admin);
 
 static const struct conf_setting fields_settings[] = {
     {.key = "line", .kind = CONF_NUMBER, .unit = CONF_UNIT_BYTES,

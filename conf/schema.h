@@ -61,7 +61,7 @@ struct conf_section {
     const struct conf_setting *settings;
     size_t count;
     size_t bytes;    /* of the struct, when it is an element of a list */
-    size_t place_at; /* the struct conf_place of an element; 0 = none */
+    size_t place_at; /* the struct conf_place of one that has it; 0 = none */
 };
 
 extern const struct conf_section conf_schema; /* of struct conf */

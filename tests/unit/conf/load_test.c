@@ -191,6 +191,8 @@ static void test_listeners_and_node(void **state)
     assert_false(c->cache.verify_full);
     assert_string_equal(c->cache.path, "/cache");
     assert_string_equal(c->admin.cert, "c.pem");
+    assert_int_equal(c->admin.place.line, 20);
+    assert_int_equal(c->admin.place.column, 3);
     assert_int_equal(c->admin.purge_rate, 10000);
     assert_string_equal(c->admin.tokens[0].name, "ci");
     assert_string_equal(c->admin.tokens[0].file, "t");
