@@ -72,6 +72,37 @@ static size_t normalise_escapes(struct span s, char *to)
     return (size_t)(to - begin);
 }
 
+/* How long is the slash at `at`: 1, 3 when it (or a backslash) is escaped; 0: none. */
+static size_t slash_bytes(struct span path, size_t at)
+{
+    struct span rest = span_from(path, at);
+    if (span_starts(rest, SPAN("/")))
+        return 1;
+    return span_starts(rest, SPAN("%2F")) || span_starts(rest, SPAN("%5C")) ? 3 : 0;
+}
+
+/* Is there a dot segment that remove_dots will not see, and that an origin may: beside an
+ * escaped slash, or with a parameter ("..;x")? `path` begins with '/', escapes are normalised.
+ */
+static bool hides_dots(struct span path)
+{
+    size_t before = 1; /* the slash in front of the segment that begins at `at` */
+    for (size_t at = 1; at <= path.len;) {
+        size_t end = at, after = 0;
+        while (end < path.len && (after = slash_bytes(path, end)) == 0)
+            end++;
+        size_t dots = 0, name = end - at;
+        while (dots < name && dots < 3 && path.ptr[at + dots] == '.')
+            dots++;
+        bool bare = dots == name, parameter = dots < name && path.ptr[at + dots] == ';';
+        if ((dots == 1 || dots == 2) && (parameter || (bare && (before > 1 || after > 1))))
+            return true;
+        before = after;
+        at = end + (after ? after : 1);
+    }
+    return false;
+}
+
 /* RFC 3986 5.2.4 in place, for a path that begins with '/'. Returns the new length. */
 static size_t remove_dots(char *path, size_t len)
 {
@@ -112,6 +143,8 @@ static enum err normalise(struct span s, bool path, struct arena *a, struct span
     if (!to)
         return ERR_LIMIT;
     size_t len = normalise_escapes(s, to);
+    if (path && hides_dots(span_of(to, len)))
+        return ERR_SYNTAX;
     *out = span_of(to, path ? remove_dots(to, len) : len);
     return ERR_OK;
 }

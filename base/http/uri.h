@@ -3,7 +3,9 @@
  * RFC 3986, 9110 4. Normalisation: percent-encoded unreserved characters are decoded, other
  * escapes upper-cased, dot segments removed (also when written as %2e), the rest kept. Encoded
  * slashes stay encoded. Refused: fragments, backslashes, raw non-ASCII and control octets,
- * bad escapes, %00. The normalised path is the cache key and what the origin receives.
+ * bad escapes, %00, and dot segments that only a later decoder would see ("..%2F", "..;x"): by
+ * them a client could reach past a route's rules. The normalised path is the cache key and what
+ * the origin receives.
  *
  * Thread: any. Owns: nothing; new text goes into the arena.
  * Errors: ERR_SYNTAX, ERR_LIMIT (arena full).
