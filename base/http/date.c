@@ -18,9 +18,9 @@ static int64_t days_from_date(int64_t year, int month, int day)
     return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
-static void date_from_days(int64_t n, int *out_year, int *out_month, int *out_day)
+void http_date_of_day(int64_t day_no, int *out_year, int *out_month, int *out_day)
 {
-    n += 719468;
+    int64_t n = day_no + 719468;
     int64_t era = (n >= 0 ? n : n - 146096) / 146097;
     int64_t of_era = n - era * 146097;
     int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
@@ -97,7 +97,7 @@ static int64_t year_of(int64_t at_s)
     int year, month, day;
     int64_t limit = INT64_C(1) << 40; /* 36,000 years: no overflow below */
     at_s = at_s > limit ? limit : at_s < -limit ? -limit : at_s;
-    date_from_days((at_s >= 0 ? at_s : at_s - DAY_S + 1) / DAY_S, &year, &month, &day);
+    http_date_of_day((at_s >= 0 ? at_s : at_s - DAY_S + 1) / DAY_S, &year, &month, &day);
     return year;
 }
 
@@ -214,7 +214,7 @@ void http_date_print(int64_t at_s, char out[HTTP_DATE_BYTES])
     int64_t day_no = (at_s >= 0 ? at_s : at_s - DAY_S + 1) / DAY_S;
     int second = (int)(at_s - day_no * DAY_S);
     int year, month, day;
-    date_from_days(day_no, &year, &month, &day);
+    http_date_of_day(day_no, &year, &month, &day);
     int64_t weekday = (day_no + 4) % 7; /* 1970-01-01 was a Thursday */
     char *to = print_name(out, days[weekday >= 0 ? weekday : weekday + 7], ',');
     *to++ = ' ';

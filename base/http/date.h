@@ -12,3 +12,5 @@
 
 NODISCARD enum err http_date_parse(struct span text, int64_t now_s, int64_t *out_at_s);
 void http_date_print(int64_t at_s, char out[HTTP_DATE_BYTES]); /* no NUL */
+/* The date of a day counted from 1970-01-01, for other ways to write it. */
+void http_date_of_day(int64_t day_no, int *out_year, int *out_month, int *out_day);
