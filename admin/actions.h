@@ -28,7 +28,8 @@ typedef void admin_purge_counted(struct admin *a, uint64_t ticket, uint64_t obje
 
 struct admin_purge_record {
     uint64_t stream, seq;
-    struct purge purge;
+    struct purge purge; /* kind 0: it was synced, and a later purge does its work since: what it
+                         * said is gone, with all below but `synced` */
     uint64_t apply_no;
     int64_t accepted_at_s;
     const char *node; /* that accepted it */

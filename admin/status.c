@@ -97,6 +97,12 @@ static void write_record(void *user, const struct admin_purge_record *r)
     const struct listing *l = user;
     admin_json_open(l->out, NULL, '{');
     admin_purge_write_id(l->out, r->stream, r->seq);
+    if (!r->purge.kind) {
+        admin_json_put_boolean(l->out, "superseded", true);
+        admin_purge_write_nodes(l->out, l->core->conf->node.id, r->synced);
+        admin_json_close(l->out, '}');
+        return;
+    }
     admin_json_put_text(l->out, "type", span_text(purge_kind_text(r->purge.kind)));
     admin_json_put_text(l->out, "selector", r->purge.selector);
     admin_json_put_text(l->out, "mode", span_text(purge_mode_text(r->purge.mode)));

@@ -71,9 +71,10 @@ static enum err node_purge_find(void *user, uint64_t stream, uint64_t seq,
                                 void *tell_user)
 {
     (void)user;
-    if (stream != 0xabc || seq != 7)
+    if (stream != 0xabc || (seq != 7 && seq != 6))
         return ERR_NOT_FOUND;
-    tell(tell_user, &node_record);
+    struct admin_purge_record superseded = {.stream = stream, .seq = seq, .synced = true};
+    tell(tell_user, seq == 6 ? &superseded : &node_record);
     return ERR_OK;
 }
 
