@@ -1,0 +1,58 @@
+#include "node/change.h"
+
+static const struct conf_place nowhere = {0, 0};
+
+static void must_stay(bool same, const char *setting, struct conf_place place,
+                      struct conf_faults *faults)
+{
+    if (!same)
+        conf_fault_add(faults, place, "%s: cannot be changed by a reload; restart", setting);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0;
+}
+
+void node_change_check(const struct conf *now, const struct conf *next,
+                       struct conf_faults *faults)
+{
+    const struct conf_node *n = &now->node, *m = &next->node;
+    const struct conf_cache *c = &now->cache, *d = &next->cache;
+    must_stay(same_text(n->id, m->id), "node.id", nowhere, faults);
+    must_stay(n->workers == m->workers, "node.workers", nowhere, faults);
+    must_stay(same_text(n->user, m->user), "node.user", nowhere, faults);
+    must_stay(same_text(n->data_dir, m->data_dir), "node.data_dir", nowhere, faults);
+    must_stay(c->memory_bytes == d->memory_bytes, "cache.memory", nowhere, faults);
+    must_stay(c->disk_bytes == d->disk_bytes, "cache.disk.size", nowhere, faults);
+    must_stay(c->object_max_bytes == d->object_max_bytes, "cache.disk.object_max", nowhere,
+              faults);
+    must_stay(c->max_objects == d->max_objects, "cache.disk.max_objects", nowhere, faults);
+    must_stay(c->verify_full == d->verify_full, "cache.disk.verify", nowhere, faults);
+    must_stay(same_text(c->path, d->path), "cache.disk.path", nowhere, faults);
+    must_stay(now->admin.on == next->admin.on &&
+                  (!now->admin.on || addr_equal(&now->admin.address, &next->admin.address)),
+              "admin.listen", next->admin.place, faults);
+}
+
+static bool same_texts(const struct conf_texts *a, const struct conf_texts *b)
+{
+    bool same = a->count == b->count;
+    for (uint32_t i = 0; same && i < a->count; i++)
+        same = same_text(a->at[i], b->at[i]);
+    return same;
+}
+
+bool node_change_renames(const struct conf *now, const struct conf *next)
+{
+    bool same = now->site_count == next->site_count;
+    for (uint32_t i = 0; same && i < now->site_count; i++) {
+        const struct conf_site *s = &now->sites[i], *t = &next->sites[i];
+        const struct conf_cache_key *k = &s->cache_key, *l = &t->cache_key;
+        same = same_text(s->name, t->name) && same_texts(&s->hosts, &t->hosts) &&
+               k->sort_query == l->sort_query && same_texts(&k->drop_query, &l->drop_query) &&
+               same_texts(&k->keep_query, &l->keep_query) &&
+               same_texts(&k->cookies, &l->cookies) && same_texts(&k->headers, &l->headers);
+    }
+    return !same;
+}

@@ -1,0 +1,353 @@
+#include "node/purges.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/counter.h"
+#include "base/crypto.h"
+#include "base/log.h"
+#include "cache/cache.h"
+#include "cache/policy/key.h"
+#include "node/setup/setup.h"
+
+#define CHECK_ARENA_BYTES ((size_t)1 << 20) /* as cache_purge has */
+#define RECENT_S 3600 /* records that a failing disk may not have yet are younger */
+
+struct node_purges {
+    struct letter_mailbox *home;
+    struct cluster_purge_log *log;
+    struct cluster_purge_disk *disk;
+    struct cache *cache;
+    struct letter_crew *counters;
+    char *node_id; /* borrowed by the log */
+    int64_t now_s;
+};
+
+struct waiting { /* for the log; its address is the log's ticket */
+    admin_purge_answered *answered;
+    struct admin *admin;
+    uint64_t ticket;
+    struct cluster_purge_id id;
+};
+
+static void log_answered(void *user, uint64_t ticket, enum err err)
+{
+    struct waiting *w = (struct waiting *)(uintptr_t)ticket;
+    struct admin_purge_done done = {.err = err, .stream = w->id.stream, .seq = w->id.seq};
+    (void)user;
+    w->answered(w->admin, w->ticket, &done);
+    free(w);
+}
+
+/* --- open --- */
+
+static uint64_t draw_stream(void)
+{
+    uint64_t id;
+    do
+        id = crypto_random_u64();
+    while (id == 0);
+    return id;
+}
+
+static void begin_counter(void *context)
+{
+    (void)context;
+    counter_thread_init();
+}
+
+enum err node_purges_open(const struct conf *conf, struct letter_mailbox *home,
+                          struct node_purges **out)
+{
+    char folder[4096];
+    int len = snprintf(folder, sizeof folder, "%s/purge-log", conf->node.data_dir);
+    if (len < 0 || (size_t)len >= sizeof folder)
+        return ERR_LIMIT;
+    struct node_purges *p = must_alloc(sizeof *p);
+    p->home = home;
+    p->node_id = span_dup(span_text(conf->node.id));
+    struct cluster_purge_log_conf log = {.node = p->node_id,
+                                         .keep_s = (int64_t)conf->purge_log_keep_s,
+                                         .stream_id = draw_stream(),
+                                         .answered = log_answered,
+                                         .user = p};
+    crypto_random(&log.hash_key, sizeof log.hash_key);
+    p->log = cluster_purge_log_create(&log);
+    struct cluster_purge_disk_conf disk = {
+        .folder = folder, .max_bytes = conf->purge_log_max_bytes, .home = home, .threads = 1};
+    enum err err = cluster_purge_disk_open(&disk, p->log, &p->disk);
+    if (err != ERR_OK) {
+        node_purges_close(p);
+        return err;
+    }
+    p->counters = letter_crew_create(&(struct letter_crew_conf){
+        .name = "purge-count", .threads = 1, .thread_begin = begin_counter});
+    *out = p;
+    return ERR_OK;
+}
+
+const struct cluster_purge_disk_opened *node_purges_opened(const struct node_purges *p)
+{
+    return cluster_purge_disk_opened(p->disk);
+}
+
+struct replaying {
+    struct cache *cache;
+    const struct conf *conf;
+    uint64_t records, not_here;
+};
+
+static void replay_one(void *user, const struct cluster_purge_record *r)
+{
+    struct replaying *replay = user;
+    replay->records++;
+    /* What cannot be named under this configuration cannot be looked up under it either. */
+    if (cache_purge(replay->cache, &r->purge, r->apply_no, replay->conf) != ERR_OK)
+        replay->not_here++;
+}
+
+enum err node_purges_join(struct node_purges *p, struct cache *cache, const struct conf *conf)
+{
+    struct replaying replay = {.cache = cache, .conf = conf};
+    p->cache = cache;
+    enum err err = cluster_purge_disk_raise_boot(p->disk, cache_boot_no(cache));
+    if (err == ERR_OK)
+        err = cluster_purge_disk_replay(p->disk, replay_one, &replay);
+    if (err != ERR_OK)
+        log_line(LOG_ERROR, "purge_log_replay", "why=\"%s\"", err_text(err));
+    else
+        log_line(LOG_INFO, "purges_replayed", "records=%llu not_here=%llu",
+                 (unsigned long long)replay.records, (unsigned long long)replay.not_here);
+    return err;
+}
+
+static void rename_recent(void *user, const struct cluster_purge_record *r, bool synced)
+{
+    (void)synced;
+    replay_one(user, r);
+}
+
+void node_purges_rename(struct node_purges *p, const struct conf *conf)
+{
+    struct replaying replay = {.cache = p->cache, .conf = conf};
+    enum err err = cluster_purge_disk_replay(p->disk, replay_one, &replay);
+    /* A replay reads the disk; what is on its way there is in the list. */
+    (void)cluster_purge_log_list(p->log, p->now_s - RECENT_S, UINT32_MAX, rename_recent,
+                                 &replay);
+    if (err == ERR_OK)
+        return;
+    /* What they name now is not known: nothing from before is fresh. */
+    static const struct purge all = {.kind = PURGE_ALL, .mode = PURGE_SOFT};
+    log_line(LOG_ERROR, "purge_log_replay",
+             "why=\"%s\" effect=\"the whole cache is revalidated once\"", err_text(err));
+    (void)!cache_purge(p->cache, &all, cache_apply_no_next(p->cache), conf);
+}
+
+/* --- apply --- */
+
+static bool all_can_be_named(const struct purge *purges, uint32_t count,
+                             const struct conf *conf)
+{
+    struct arena a;
+    bool good = true;
+    arena_init(&a, CHECK_ARENA_BYTES);
+    for (uint32_t i = 0; good && i < count; i++) {
+        struct span *names;
+        uint32_t name_count;
+        good = purge_check(&purges[i]) == ERR_OK &&
+               policy_key_purge(&purges[i], conf, &a, &names, &name_count) == ERR_OK;
+        arena_reset(&a);
+    }
+    arena_fini(&a);
+    return good;
+}
+
+struct applying {
+    struct node_purges *purges;
+    const struct conf *const *confs;
+    uint32_t conf_count;
+};
+
+/* In effect, then on its way to the disk. */
+static enum err apply_one(const struct applying *x, const struct purge *purge, uint64_t ticket,
+                          struct cluster_purge_id *out_id)
+{
+    struct node_purges *p = x->purges;
+    uint64_t no = cache_apply_no_next(p->cache);
+    enum err err = cache_purge(p->cache, purge, no, x->confs[0]);
+    /* Others only for a moment, and they may not know the name at all. */
+    for (uint32_t i = 1; i < x->conf_count; i++)
+        (void)!cache_purge(p->cache, purge, no, x->confs[i]);
+    if (err != ERR_OK)
+        return ERR_LIMIT; /* it was checked, so it is memory */
+    return cluster_purge_log_accept(p->log, purge, no, 0, p->now_s, ticket, out_id);
+}
+
+void node_purges_apply(struct node_purges *p, const struct conf *const *confs,
+                       uint32_t conf_count, const struct purge *purges, uint32_t count,
+                       admin_purge_answered *answered, struct admin *a, uint64_t ticket)
+{
+    struct applying x = {p, confs, conf_count};
+    struct waiting *w = NULL;
+    enum err err = ERR_OK;
+    if (!all_can_be_named(purges, count, confs[0])) {
+        answered(a, ticket, &(struct admin_purge_done){.err = ERR_SYNTAX});
+        return;
+    }
+    if (ticket) {
+        w = must_alloc(sizeof *w);
+        *w = (struct waiting){.answered = answered, .admin = a, .ticket = ticket};
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct cluster_purge_id id;
+        /* The last one's answer is that of all; once one is not in the log, all is not durable,
+         * and the others are still put in effect. */
+        bool asks = w && i == count - 1 && err == ERR_OK;
+        enum err one = apply_one(&x, &purges[i], asks ? (uintptr_t)w : 0, &id);
+        if (one != ERR_OK)
+            err = one;
+        else if (w)
+            w->id = id;
+    }
+    cluster_purge_disk_pump(p->disk, p->now_s);
+    if (err == ERR_OK || !w)
+        return;
+    free(w);
+    answered(a, ticket, &(struct admin_purge_done){.err = err});
+}
+
+/* --- count --- */
+
+struct counting {
+    struct letter letter;
+    struct node_purges *purges;
+    struct setup *setup; /* held */
+    uint32_t count;
+    uint64_t objects;
+    admin_purge_counted *counted;
+    struct admin *admin;
+    uint64_t ticket;
+    struct purge list[]; /* then their texts */
+};
+
+static void count_told(struct letter *l)
+{
+    struct counting *c = CONTAINER_OF(l, struct counting, letter);
+    c->counted(c->admin, c->ticket, c->objects);
+    setup_drop(c->setup);
+    free(c);
+}
+
+static void count_all(struct letter *l)
+{
+    struct counting *c = CONTAINER_OF(l, struct counting, letter);
+    for (uint32_t i = 0; i < c->count; i++)
+        c->objects += cache_purge_count(c->purges->cache, &c->list[i], c->setup->conf);
+    letter_post(c->purges->home, l, count_told);
+}
+
+static char *keep(char *at, struct span *s)
+{
+    if (s->len)
+        memcpy(at, s->ptr, s->len);
+    s->ptr = at;
+    return at + s->len;
+}
+
+void node_purges_count(struct node_purges *p, struct setup *setup, const struct purge *purges,
+                       uint32_t count, admin_purge_counted *counted, struct admin *a,
+                       uint64_t ticket)
+{
+    size_t texts = 0; /* admin bounds how many, and a request's body all of them */
+    for (uint32_t i = 0; i < count; i++)
+        texts += purges[i].selector.len + purges[i].site.len;
+    struct counting *c = must_alloc(sizeof *c + count * sizeof *purges + texts);
+    char *at = (char *)&c->list[count];
+    c->purges = p;
+    c->setup = setup_hold(setup);
+    c->counted = counted;
+    c->admin = a;
+    c->ticket = ticket;
+    for (; c->count < count; c->count++) {
+        c->list[c->count] = purges[c->count];
+        at = keep(keep(at, &c->list[c->count].selector), &c->list[c->count].site);
+    }
+    letter_crew_post(p->counters, &c->letter, count_all);
+}
+
+/* --- questions --- */
+
+struct telling {
+    void (*tell)(void *user, const struct admin_purge_record *r);
+    void *user;
+};
+
+static void tell_record(void *user, const struct cluster_purge_record *r, bool synced)
+{
+    const struct telling *t = user;
+    char node[CLUSTER_PURGE_NODE_MAX + 1];
+    if (span_copy(r->node, node, sizeof node) != ERR_OK)
+        node[0] = '\0';
+    struct admin_purge_record out = {.stream = r->stream,
+                                     .seq = r->seq,
+                                     .purge = r->purge,
+                                     .apply_no = r->apply_no,
+                                     .accepted_at_s = r->accepted_at_s,
+                                     .node = node,
+                                     .synced = synced};
+    t->tell(t->user, &out);
+}
+
+enum err node_purges_find(struct node_purges *p, uint64_t stream, uint64_t seq,
+                          void (*tell)(void *user, const struct admin_purge_record *r),
+                          void *user)
+{
+    struct cluster_purge_id id = {stream, seq};
+    struct cluster_purge_record r;
+    struct telling t = {tell, user};
+    bool synced;
+    if (cluster_purge_log_state(p->log, id) == CLUSTER_PURGE_SUPERSEDED) {
+        struct admin_purge_record gone = {.stream = stream, .seq = seq, .synced = true};
+        tell(user, &gone);
+        return ERR_OK;
+    }
+    enum err err = cluster_purge_log_find(p->log, id, &r, &synced);
+    if (err == ERR_OK)
+        tell_record(&t, &r, synced);
+    return err;
+}
+
+void node_purges_list(struct node_purges *p, int64_t since_s, uint32_t limit,
+                      void (*tell)(void *user, const struct admin_purge_record *r), void *user)
+{
+    struct telling t = {tell, user};
+    (void)cluster_purge_log_list(p->log, since_s, limit, tell_record, &t);
+}
+
+void node_purges_figures(const struct node_purges *p, struct admin_figures *out)
+{
+    struct cluster_purge_log_figures f;
+    cluster_purge_log_figures(p->log, &f);
+    out->purge_log_records = f.records;
+    out->purge_log_bytes = f.used_bytes;
+    out->purge_log_max_bytes = f.max_bytes;
+    out->purge_log_ok = f.ok;
+}
+
+void node_purges_tick(struct node_purges *p, int64_t now_s)
+{
+    p->now_s = now_s;
+    cluster_purge_disk_pump(p->disk, now_s);
+}
+
+void node_purges_close(struct node_purges *p)
+{
+    if (!p)
+        return;
+    letter_crew_destroy(p->counters);
+    (void)letter_open_all(p->home);
+    cluster_purge_disk_close(p->disk);
+    cluster_purge_log_destroy(p->log);
+    free(p->node_id);
+    free(p);
+}

@@ -1,0 +1,155 @@
+#include "node/change.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "conf/load.h"
+
+#define LISTEN "listeners: [{ address: \":8080\" }]\n"
+#define NODE "node: { id: a, workers: 2, user: u, data_dir: /d }\n"
+#define CACHE "cache: { memory: 64MiB, disk: { size: 64MiB } }\n"
+#define ORIGIN "origins: { app: { servers: [{ url: \"http://127.0.0.1:1\" }] } }\n"
+#define SITE "sites: [{ name: s, hosts: [h] }]\n"
+#define SAME LISTEN NODE CACHE ORIGIN SITE
+
+static struct conf *load(const char *why, const char *text)
+{
+    struct conf_faults faults = {0};
+    struct conf *c = conf_load_text(span_text(text), "test.yaml", &faults);
+    if (!c)
+        fail_msg("%s: %s", why, faults.count ? faults.at[0].message : "no conf");
+    conf_faults_fini(&faults);
+    return c;
+}
+
+static void test_check(void **state)
+{
+    static const struct {
+        const char *why, *next, *fault; /* NULL: may be reloaded */
+    } rows[] = {
+        {"nothing changed", SAME, NULL},
+        {"id", LISTEN "node: { id: b, workers: 2, user: u, data_dir: /d }\n" CACHE ORIGIN SITE,
+         "node.id"},
+        {"workers",
+         LISTEN "node: { id: a, workers: 3, user: u, data_dir: /d }\n" CACHE ORIGIN SITE,
+         "node.workers"},
+        {"user",
+         LISTEN "node: { id: a, workers: 2, user: v, data_dir: /d }\n" CACHE ORIGIN SITE,
+         "node.user"},
+        {"data_dir",
+         LISTEN "node: { id: a, workers: 2, user: u, data_dir: /e }\n" CACHE ORIGIN SITE,
+         "node.data_dir"},
+        {"memory", LISTEN NODE "cache: { memory: 65MiB, disk: { size: 64MiB } }\n" ORIGIN SITE,
+         "cache.memory"},
+        {"disk size",
+         LISTEN NODE "cache: { memory: 64MiB, disk: { size: 65MiB } }\n" ORIGIN SITE,
+         "cache.disk.size"},
+        {"object_max",
+         LISTEN NODE
+         "cache: { memory: 64MiB, disk: { size: 64MiB, object_max: 1MiB } }\n" ORIGIN SITE,
+         "cache.disk.object_max"},
+        {"max_objects",
+         LISTEN NODE
+         "cache: { memory: 64MiB, disk: { size: 64MiB, max_objects: 1000 } }\n" ORIGIN SITE,
+         "cache.disk.max_objects"},
+        {"verify",
+         LISTEN NODE
+         "cache: { memory: 64MiB, disk: { size: 64MiB, verify: off } }\n" ORIGIN SITE,
+         "cache.disk.verify"},
+        {"path",
+         LISTEN NODE "cache: { memory: 64MiB, disk: { size: 64MiB, path: /f } }\n" ORIGIN SITE,
+         "cache.disk.path"},
+        {"the admin listener's address", SAME "admin: { listen: 127.0.0.1:9444 }\n",
+         "admin.listen"},
+        {"other listeners may come",
+         "listeners: [{ address: \":81\" }]\n" NODE CACHE ORIGIN SITE, NULL},
+        {"limits may change", SAME "limits: { connections: 70, drain: 3s }\n", NULL},
+        {"sites may change", LISTEN NODE CACHE ORIGIN "sites: [{ name: t, hosts: [i] }]\n",
+         NULL},
+        {"the region is only shown",
+         LISTEN
+         "node: { id: a, workers: 2, user: u, data_dir: /d, region: r }\n" CACHE ORIGIN SITE,
+         NULL},
+    };
+    (void)state;
+    struct conf *now = load("now", SAME);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct conf_faults faults = {0};
+        struct conf *next = load(rows[i].why, rows[i].next);
+        node_change_check(now, next, &faults);
+        if (!rows[i].fault && faults.count)
+            fail_msg("%s: %s", rows[i].why, faults.at[0].message);
+        bool told = false;
+        for (uint32_t k = 0; k < faults.count; k++)
+            told = told || (rows[i].fault && strncmp(faults.at[k].message, rows[i].fault,
+                                                     strlen(rows[i].fault)) == 0);
+        if (rows[i].fault && !told)
+            fail_msg("%s: not told", rows[i].why);
+        conf_faults_fini(&faults);
+        conf_destroy(next);
+    }
+    conf_destroy(now);
+}
+
+static void test_renames(void **state)
+{
+    static const struct {
+        const char *why, *sites;
+        bool renames;
+    } rows[] = {
+        {"the same",
+         "sites: [{ name: s, hosts: [h], cache_key: { query: { drop: [utm_*] } } }]\n", false},
+        {"lifetimes are no names",
+         "sites: [{ name: s, hosts: [h], ttl: { default: 9s }, cache_key: { query: { drop: "
+         "[utm_*] } } }]\n",
+         false},
+        {"another parameter is dropped",
+         "sites: [{ name: s, hosts: [h], cache_key: { query: { drop: [gclid] } } }]\n", true},
+        {"none is dropped", "sites: [{ name: s, hosts: [h] }]\n", true},
+        {"sorted",
+         "sites: [{ name: s, hosts: [h], cache_key: { query: { sort: true, drop: [utm_*] } } "
+         "}]\n",
+         true},
+        {"a cookie joins the key",
+         "sites: [{ name: s, hosts: [h], cache_key: { cookies: [c], query: { drop: [utm_*] } } "
+         "}]\n",
+         true},
+        {"a field joins the key",
+         "sites: [{ name: s, hosts: [h], cache_key: { headers: [x-a], query: { drop: [utm_*] } "
+         "} }]\n",
+         true},
+        {"another host",
+         "sites: [{ name: s, hosts: [i], cache_key: { query: { drop: [utm_*] } } "
+         "}]\n",
+         true},
+        {"another name: purges of one site",
+         "sites: [{ name: t, hosts: [h], cache_key: { query: { drop: [utm_*] } } }]\n", true},
+        {"one more site takes hosts away",
+         "sites: [{ name: s, hosts: [h], cache_key: { query: { drop: [utm_*] } } }, { name: t, "
+         "hosts: [x] }]\n",
+         true},
+    };
+    (void)state;
+    char text[1024];
+    snprintf(text, sizeof text, "%s%s", LISTEN ORIGIN, rows[0].sites);
+    struct conf *now = load("now", text);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        snprintf(text, sizeof text, "%s%s", LISTEN ORIGIN, rows[i].sites);
+        struct conf *next = load(rows[i].why, text);
+        if (node_change_renames(now, next) != rows[i].renames)
+            fail_msg("%s", rows[i].why);
+        conf_destroy(next);
+    }
+    conf_destroy(now);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_check),
+                                       cmocka_unit_test(test_renames)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
