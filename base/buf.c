@@ -16,6 +16,12 @@ void buf_init(struct buf *b, size_t cap_bytes)
     *b = (struct buf){.cap_bytes = cap_bytes};
 }
 
+void buf_borrow(struct buf *b, char *mem, size_t bytes)
+{
+    must(mem && bytes > 0);
+    *b = (struct buf){.mem = mem, .room = bytes, .cap_bytes = bytes, .borrowed = true};
+}
+
 void buf_fini(struct buf *b)
 {
     buf_release(b);
@@ -23,6 +29,10 @@ void buf_fini(struct buf *b)
 
 void buf_release(struct buf *b)
 {
+    if (b->borrowed) {
+        buf_clear(b);
+        return;
+    }
     free(b->mem);
     buf_init(b, b->cap_bytes);
 }
@@ -46,6 +56,8 @@ static bool make_room(struct buf *b, size_t bytes)
         b->to = len;
         return true;
     }
+    if (b->borrowed)
+        return false;
     size_t room = b->room > ROOM_MIN ? b->room : ROOM_MIN;
     while (room < len + bytes)
         room *= 2;

@@ -11,9 +11,12 @@ struct buf {
     char *mem;
     size_t from, to, room; /* bytes [from, to) of mem are queued */
     size_t cap_bytes;
+    bool borrowed; /* mem is the caller's: never grown, never freed */
 };
 
 void buf_init(struct buf *b, size_t cap_bytes); /* allocates nothing yet */
+/* A queue in the caller's memory, which is its cap; fini is not needed. */
+void buf_borrow(struct buf *b, char *mem, size_t bytes);
 void buf_fini(struct buf *b);
 NODISCARD enum err buf_append(struct buf *b, struct span bytes); /* ERR_LIMIT, or all of it */
 NODISCARD enum err buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -101,6 +101,27 @@ static void printf_grows(void **state)
     buf_fini(&b);
 }
 
+static void borrowed_memory_is_all(void **state)
+{
+    (void)state;
+    char mem[8];
+    struct buf b;
+    buf_borrow(&b, mem, sizeof(mem));
+    assert_int_equal(buf_append(&b, SPAN("12345")), ERR_OK);
+    assert_int_equal(buf_append(&b, SPAN("6789")), ERR_LIMIT);
+    assert_int_equal(buf_printf(&b, "%s", "678"), ERR_LIMIT); /* its NUL does not fit */
+    assert_int_equal(buf_printf(&b, "%s", "67"), ERR_OK);
+    assert_int_equal(buf_append(&b, SPAN("8")), ERR_OK);
+    assert_null(buf_reserve(&b, 1));
+    assert_ptr_equal(buf_span(&b).ptr, mem);
+    buf_consume(&b, 5);
+    assert_null(buf_reserve(&b, 6));
+    buf_release(&b);
+    assert_int_equal(buf_len(&b), 0);
+    assert_ptr_equal(buf_reserve(&b, 8), mem);
+    buf_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +130,7 @@ int main(void)
         cmocka_unit_test(the_cap_holds),
         cmocka_unit_test(reserve_then_grew),
         cmocka_unit_test(printf_grows),
+        cmocka_unit_test(borrowed_memory_is_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
