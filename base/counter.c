@@ -22,6 +22,10 @@ static _Thread_local struct block *mine;
 
 static const struct counter_info infos[] = {
     PLAIN(COUNTER_CONNECTIONS, "perigee_connections_total", "client connections accepted"),
+    PLAIN(COUNTER_CONNECTIONS_CLOSED, "perigee_connections_closed_total",
+          "client connections that ended"),
+    PLAIN(COUNTER_CONNECTIONS_REFUSED, "perigee_connections_refused_total",
+          "client connections closed at once, because there were too many"),
     LABEL(COUNTER_TLS_HANDSHAKES, "perigee_tls_handshakes_total", "kind=\"full\"",
           "TLS handshakes finished"),
     LABEL(COUNTER_TLS_RESUMED, "perigee_tls_handshakes_total", "kind=\"resumed\"",
