@@ -358,6 +358,7 @@ void http_h1_turn(struct http_h1 *h)
 {
     must(h->role == HTTP_SERVER && http_h1_body_done(h) && h->out == OUT_DONE);
     h->out = OUT_NONE;
+    h->method = HTTP_GET; /* a HEAD before says nothing about an answer to half a head */
     expect_head(h);
 }
 
@@ -495,6 +496,13 @@ size_t http_h1_body_prefix(struct http_h1 *h, size_t bytes, char out[HTTP_H1_PRE
     out[at++] = '\n';
     h->chunk_sent = true;
     return at;
+}
+
+int64_t http_h1_body_left(const struct http_h1 *h)
+{
+    if (h->out == OUT_CHUNKED || h->out == OUT_CLOSE)
+        return HTTP_LENGTH_UNKNOWN;
+    return h->out == OUT_LENGTH ? (int64_t)h->out_left : 0;
 }
 
 enum err http_h1_body_end(struct http_h1 *h, const struct http_fields *trailers,

@@ -81,6 +81,9 @@ NODISCARD enum err http_h1_write_interim(struct http_h1 *h, const struct http_re
 /* What to send before `bytes` of body: the chunk's frame, or nothing. Returns its length.
  * must(): no more than the declared length, and none when there is no body (HEAD, 204, 304). */
 size_t http_h1_body_prefix(struct http_h1 *h, size_t bytes, char out[HTTP_H1_PREFIX_MAX]);
+/* How many bytes of body may still be sent after the head that was written: 0 = none,
+ * HTTP_LENGTH_UNKNOWN = any number. */
+int64_t http_h1_body_left(const struct http_h1 *h);
 /* Ends the outgoing message: the last chunk with trailers, or nothing. ERR_SYNTAX when the
  * body was shorter than declared (the caller must cut the connection). */
 NODISCARD enum err http_h1_body_end(struct http_h1 *h, const struct http_fields *trailers,

@@ -503,6 +503,56 @@ static void both_ends_talk(void **state)
     http_h1_destroy(server);
 }
 
+static void body_left(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why, *in;
+        int64_t declared, left;
+        bool absent;
+    } cases[] = {
+        {"declared", GET, 5, 5, false},        {"none", GET, 0, 0, false},
+        {"chunked", GET, UNKNOWN, UNKNOWN, 0}, {"until close", OLD, UNKNOWN, UNKNOWN, false},
+        {"HEAD", HEAD, 5, 0, false},           {"absent", GET, 5, 0, true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct http_h1 *h = server_after(cases[i].in);
+        struct http_response r = {
+            .status = 200, .body_bytes = cases[i].declared, .body_absent = cases[i].absent};
+        char prefix[HTTP_H1_PREFIX_MAX];
+        assert_int_equal(http_h1_body_left(h), 0);
+        assert_int_equal(http_h1_write_response(h, &r, false, &out), ERR_OK);
+        if (http_h1_body_left(h) != cases[i].left)
+            fail_msg("%s: %lld", cases[i].why, (long long)http_h1_body_left(h));
+        if (cases[i].left == 5) {
+            (void)http_h1_body_prefix(h, 3, prefix);
+            assert_int_equal(http_h1_body_left(h), 2);
+        }
+        buf_clear(&out);
+        http_h1_destroy(h);
+    }
+}
+
+/* What a request before was says nothing about half a head that is answered with 408. */
+static void half_a_head_after_head(void **state)
+{
+    (void)state;
+    struct http_h1 *h = server_after(HEAD);
+    struct http_response r = {.status = 200, .body_bytes = 9};
+    struct http_h1_event e;
+    assert_int_equal(http_h1_write_response(h, &r, false, &out), ERR_OK);
+    assert_int_equal(http_h1_body_end(h, NULL, &out), ERR_OK);
+    http_h1_turn(h);
+    buf_clear(&out);
+    http_h1_feed(h, SPAN("GET / HT"));
+    assert_int_equal(http_h1_next(h, &arena, &e), HTTP_H1_MORE);
+    r = (struct http_response){.status = 408, .body_bytes = 4};
+    assert_int_equal(http_h1_write_response(h, &r, true, &out), ERR_OK);
+    assert_int_equal(http_h1_body_left(h), 4);
+    buf_clear(&out);
+    http_h1_destroy(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -514,6 +564,8 @@ int main(void)
         cmocka_unit_test(states_between_messages),
         cmocka_unit_test(a_client_is_reusable_when_all_is_clear),
         cmocka_unit_test(both_ends_talk),
+        cmocka_unit_test(body_left),
+        cmocka_unit_test(half_a_head_after_head),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
