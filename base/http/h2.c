@@ -33,6 +33,7 @@ const struct http_h2_conf http_h2_conf_default = {
 struct stream {
     struct stream *next; /* in its bucket, or in the list of free ones */
     struct arena arena;
+    void *user;
     size_t uncredited; /* body bytes given to the caller and not yet consumed */
     int32_t id;
     bool told;         /* the caller knows this stream */
@@ -56,6 +57,7 @@ struct http_h2 {
     struct stream *buckets[BUCKETS];
     struct stream *free;    /* arenas reset, first block kept */
     struct stream *heading; /* the stream whose head arrives */
+    struct stream *closing; /* the one that stream_close is told of */
     uint32_t streams, free_count;
 
     int32_t highest;     /* server: highest stream id seen */
@@ -95,7 +97,7 @@ static struct stream *open_stream(struct http_h2 *h, int32_t id)
     if (s) {
         h->free = s->next;
         h->free_count--;
-        size_t from = offsetof(struct stream, uncredited);
+        size_t from = offsetof(struct stream, user);
         memset((char *)s + from, 0, offsetof(struct stream, head) - from);
     } else {
         s = must_alloc(sizeof *s);
@@ -121,8 +123,11 @@ static void close_stream(struct http_h2 *h, struct stream *s, uint32_t error)
         h->heading = NULL;
     if (s->uncredited)
         (void)nghttp2_session_consume_connection(h->ng, s->uncredited);
-    if (s->told)
+    if (s->told) {
+        h->closing = s;
         h->functions->stream_close(h->user, s->id, error);
+        h->closing = NULL;
+    }
     if (h->free_count < h->conf.streams_max) {
         arena_reset(&s->arena);
         s->next = h->free;
@@ -486,6 +491,7 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
                  (unsigned)frame->goaway.error_code, (int)frame->goaway.opaque_data_len,
                  frame->goaway.opaque_data ? (const char *)frame->goaway.opaque_data : "");
         h->reason = h->reason_text;
+        h->end_code = frame->goaway.error_code;
         return 0;
     default:
         return 0;
@@ -754,7 +760,27 @@ uint32_t http_h2_streams(const struct http_h2 *h)
     return h->streams;
 }
 
+bool http_h2_in_head(const struct http_h2 *h)
+{
+    return h->heading != NULL;
+}
+
 /* -- what the caller asks -- */
+
+void http_h2_set_user(struct http_h2 *h, int32_t stream, void *user)
+{
+    struct stream *s = find(h, stream);
+    if (s)
+        s->user = user;
+}
+
+void *http_h2_user(const struct http_h2 *h, int32_t stream)
+{
+    struct stream *s = find(h, stream);
+    if (!s && h->closing && h->closing->id == stream)
+        s = h->closing;
+    return s ? s->user : NULL;
+}
 
 static enum err submit_head(struct http_h2 *h, int32_t id, const struct http_response *r,
                             bool interim, bool body)
@@ -895,10 +921,15 @@ void http_h2_goaway(struct http_h2 *h)
     (void)nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, NULL);
 }
 
-void http_h2_end(struct http_h2 *h, uint32_t error)
+void http_h2_end(struct http_h2 *h, uint32_t error, const char *reason)
 {
-    end_with(h, error, "ended by this node");
+    end_with(h, error, reason);
     terminate_if_ending(h);
+}
+
+uint32_t http_h2_end_code(const struct http_h2 *h)
+{
+    return h->end_code;
 }
 
 const char *http_h2_end_reason(const struct http_h2 *h)

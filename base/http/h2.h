@@ -76,7 +76,13 @@ size_t http_h2_output(struct http_h2 *h, char *out, size_t room);
 bool http_h2_wants_output(const struct http_h2 *h);
 bool http_h2_is_done(const struct http_h2 *h);     /* neither wants to read nor to write */
 uint32_t http_h2_streams(const struct http_h2 *h); /* open now */
+bool http_h2_in_head(const struct http_h2 *h);     /* some but not all of a head has come */
 void http_h2_trim(struct http_h2 *h); /* gives reusable memory back: for idle connections */
+
+/* The caller's own word about a stream; NULL until set, and for streams that are gone. Still
+ * there in stream_close. */
+void http_h2_set_user(struct http_h2 *h, int32_t stream, void *user);
+void *http_h2_user(const struct http_h2 *h, int32_t stream);
 
 /* server: the head of the answer. `body` says that read_body will be asked. */
 NODISCARD enum err http_h2_respond(struct http_h2 *h, int32_t stream,
@@ -94,7 +100,9 @@ void http_h2_reset(struct http_h2 *h, int32_t stream, uint32_t error);
 /* Graceful: no new streams, finish the open ones. A server says so twice, a round trip apart
  * (RFC 9113 6.8), so that no request in flight is lost; then http_h2_is_done turns true. */
 void http_h2_goaway(struct http_h2 *h);
-void http_h2_end(struct http_h2 *h, uint32_t error);     /* GOAWAY with error, then done */
+/* GOAWAY with error, then done; `reason` is static. */
+void http_h2_end(struct http_h2 *h, uint32_t error, const char *reason);
+uint32_t http_h2_end_code(const struct http_h2 *h);      /* of our GOAWAY; NO_ERROR: none */
 const char *http_h2_end_reason(const struct http_h2 *h); /* for one log line; NULL: none */
 
 #define HTTP_H2_NO_ERROR 0u

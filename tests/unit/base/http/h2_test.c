@@ -344,10 +344,12 @@ static void the_end_closes_streams(void **state)
     struct http_request r = get();
     ask(&p, &r, false);
     pump(&p);
-    http_h2_end(p.server->h, HTTP_H2_INTERNAL_ERROR);
+    http_h2_end(p.server->h, HTTP_H2_INTERNAL_ERROR, "no memory");
     pump(&p);
     assert_true(http_h2_is_done(p.server->h));
-    assert_string_equal(http_h2_end_reason(p.server->h), "ended by this node");
+    assert_string_equal(http_h2_end_reason(p.server->h), "no memory");
+    assert_int_equal(http_h2_end_code(p.server->h), HTTP_H2_INTERNAL_ERROR);
+    assert_int_equal(http_h2_end_code(p.client->h), HTTP_H2_NO_ERROR); /* not its own */
     assert_int_equal(http_h2_feed(p.server->h, SPAN("x"), 1), ERR_CLOSED);
     http_h2_destroy(p.server->h);
     assert_int_equal(p.server->closes, 1);
@@ -379,6 +381,79 @@ static void stream_limits(void **state)
     pump(&p);
     assert_int_equal(p.server->requests, 4);
     pair_end(&p);
+}
+
+/* The caller's own word comes back until the stream's last one. */
+struct closing {
+    struct http_h2 *h;
+    void *user;
+};
+
+static void note_user(void *user, int32_t id, uint32_t error)
+{
+    struct closing *c = user;
+    (void)error;
+    c->user = http_h2_user(c->h, id);
+}
+
+static void ignore_request(void *user, int32_t id, struct http_request *r, struct arena *a,
+                           bool ended)
+{
+    (void)user, (void)id, (void)r, (void)a, (void)ended;
+}
+
+static void users_of_streams(void **state)
+{
+    (void)state;
+    static struct bytes wire;
+    int one = 0, other = 0;
+    struct closing closing = {0};
+    struct http_h2_functions functions = {.request = ignore_request, .stream_close = note_user};
+    closing.h = http_h2_create(HTTP_SERVER, &http_h2_conf_default, &functions, &closing);
+    wire.len = 0;
+    put_preface(&wire);
+    put_head(&wire, 1, END_HEADERS | END_STREAM, GET_LINES);
+    put_head(&wire, 129, END_HEADERS | END_STREAM, GET_LINES); /* the same bucket */
+    assert_int_equal(http_h2_feed(closing.h, span_of(wire.at, wire.len), 1), ERR_OK);
+    assert_null(http_h2_user(closing.h, 1));
+    http_h2_set_user(closing.h, 1, &one);
+    http_h2_set_user(closing.h, 129, &other);
+    http_h2_set_user(closing.h, 3, &other); /* no such stream: nothing */
+    assert_null(http_h2_user(closing.h, 3));
+    assert_ptr_equal(http_h2_user(closing.h, 1), &one);
+    assert_ptr_equal(http_h2_user(closing.h, 129), &other);
+    wire.len = 0;
+    put_u32_frame(&wire, RST_STREAM, 1, HTTP_H2_CANCEL);
+    assert_int_equal(http_h2_feed(closing.h, span_of(wire.at, wire.len), 1), ERR_OK);
+    assert_ptr_equal(closing.user, &one);
+    assert_null(http_h2_user(closing.h, 1));
+    wire.len = 0;
+    put_head(&wire, 131, END_HEADERS | END_STREAM, GET_LINES); /* in the first one's memory */
+    assert_int_equal(http_h2_feed(closing.h, span_of(wire.at, wire.len), 1), ERR_OK);
+    assert_null(http_h2_user(closing.h, 131));
+    http_h2_destroy(closing.h);
+}
+
+/* From its first frame until END_HEADERS. */
+static void heads_in_pieces(void **state)
+{
+    (void)state;
+    static struct bytes wire, block;
+    struct end *e = end_create(HTTP_SERVER, &http_h2_conf_default);
+    wire.len = block.len = 0;
+    put_lines(&block, GET_LINES);
+    put_preface(&wire);
+    put_frame(&wire, HEADERS, END_STREAM, 1, block.at, 10);
+    assert_int_equal(http_h2_feed(e->h, span_of(wire.at, wire.len), 1), ERR_OK);
+    assert_true(http_h2_in_head(e->h));
+    wire.len = 0;
+    put_frame(&wire, CONTINUATION, END_HEADERS, 1, block.at + 10, block.len - 10);
+    assert_int_equal(http_h2_feed(e->h, span_of(wire.at, wire.len - 1), 1), ERR_OK);
+    assert_true(http_h2_in_head(e->h));
+    assert_int_equal(http_h2_feed(e->h, span_of(wire.at + wire.len - 1, 1), 1), ERR_OK);
+    assert_false(http_h2_in_head(e->h));
+    assert_int_equal(e->requests, 1);
+    end_destroy(e);
 }
 
 /* All that a turn has to say goes into few, full buffers (floor.md: 4.9 of 6.6 us). */
@@ -424,6 +499,8 @@ int main(void)
         cmocka_unit_test(graceful_goaway),
         cmocka_unit_test(the_end_closes_streams),
         cmocka_unit_test(stream_limits),
+        cmocka_unit_test(users_of_streams),
+        cmocka_unit_test(heads_in_pieces),
         cmocka_unit_test(output_is_packed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
