@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <ev.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -554,6 +556,14 @@ void io_stream_abort(struct io_stream *s)
         queue(s);
 }
 
+void io_stream_cut(struct io_stream *s)
+{
+    struct linger reset = {.l_onoff = 1};
+    if (s->state != STREAM_OVER)
+        (void)setsockopt(s->io.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    io_stream_abort(s);
+}
+
 void io_stream_kick(struct io_stream *s)
 {
     s->kicked = true;
@@ -623,6 +633,13 @@ const char *io_stream_server_name(const struct io_stream *s)
 bool io_stream_has_leftover(const struct io_stream *s)
 {
     return s->outlet.rest != NULL;
+}
+
+size_t io_stream_backlog(const struct io_stream *s)
+{
+    int queued = 0;
+    (void)ioctl(s->io.fd, SIOCOUTQ, &queued); /* not acknowledged; fails: 0 */
+    return s->outlet.to - s->outlet.from + (queued > 0 ? (size_t)queued : 0);
 }
 
 const char *io_stream_tls_error(const struct io_stream *s)

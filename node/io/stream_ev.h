@@ -59,6 +59,8 @@ struct io_stream *io_stream_connect(struct io_loop *l, const struct addr *to,
 void io_stream_destroy(struct io_stream *s); /* closes at once; NULL ok */
 /* Ends it from inside any callback: no more calls but `closed` (ERR_CLOSED), in this turn. */
 void io_stream_abort(struct io_stream *s);
+/* As abort, and the other side sees a reset: what it has got is not the whole. */
+void io_stream_cut(struct io_stream *s);
 
 void io_stream_kick(struct io_stream *s);  /* output has more: asked in this or the next turn */
 void io_stream_pause(struct io_stream *s); /* no more input, please */
@@ -74,5 +76,7 @@ bool io_stream_is_h2(const struct io_stream *s);              /* ALPN chose h2 *
 const char *io_stream_tls_version(const struct io_stream *s); /* "TLSv1.3"; "" = clear */
 const char *io_stream_server_name(const struct io_stream *s); /* SNI, lower case; "" = none */
 bool io_stream_has_leftover(const struct io_stream *s);       /* the socket did not take all */
+/* Bytes that the other side has not taken yet, as far as this system knows. A system call. */
+size_t io_stream_backlog(const struct io_stream *s);
 /* The verification error of a failed client handshake, for the log; "" = none. */
 const char *io_stream_tls_error(const struct io_stream *s);

@@ -379,6 +379,73 @@ static void test_reset_while_paused(void **state)
     fixture_loop_fini(&f);
 }
 
+/* Both ends of a TCP connection; the first one does not block. */
+static void tcp_pair(int fd[2])
+{
+    struct addr at;
+    struct sockaddr_storage sa;
+    int listener = listen_loopback(&at);
+    fd[1] = socket(AF_INET, SOCK_STREAM, 0);
+    socklen_t len = addr_to_sockaddr(&at, &sa);
+    assert_int_equal(connect(fd[1], (struct sockaddr *)&sa, len), 0);
+    fd[0] = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+    assert_true(fd[0] >= 0);
+    close(listener);
+}
+
+static void test_cut(void **state)
+{
+    (void)state;
+    struct fixture_loop f;
+    fixture_loop_init(&f);
+    int fd[2];
+    char got[1000];
+    tcp_pair(fd);
+    struct side server = {.send_bytes = sizeof(got)};
+    accept_on(&f, fd[0], false, &server);
+    run_ms(&f, 5);
+    assert_int_equal(recv(fd[1], got, sizeof(got), MSG_WAITALL), sizeof(got));
+    io_stream_cut(server.stream); /* from outside: told in the loop */
+    assert_int_equal(server.closed, 0);
+    fixture_loop_run(&f);
+    assert_int_equal(server.why, ERR_CLOSED);
+    assert_int_equal(recv(fd[1], got, 1, 0), -1); /* no end that could be taken for one */
+    assert_int_equal(errno, ECONNRESET);
+    close(fd[1]);
+    fixture_loop_fini(&f);
+}
+
+static void test_backlog(void **state)
+{
+    (void)state;
+    struct fixture_loop f;
+    fixture_loop_init(&f);
+    static char got[65536];
+    int fd[2], room = 65536;
+    tcp_pair(fd);
+    setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)); /* no tuning by the system */
+    setsockopt(fd[1], SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+    struct side server = {.send_bytes = 8000000, .finish_at_end = true};
+    accept_on(&f, fd[0], false, &server);
+    while (!io_stream_has_leftover(server.stream))
+        run_ms(&f, 5);
+    run_ms(&f, 50);
+    assert_true(io_stream_backlog(server.stream) > 0);
+    for (size_t at = 0; at < server.send_bytes;) {
+        ssize_t n = recv(fd[1], got, sizeof(got), MSG_DONTWAIT);
+        if (n > 0)
+            at += (size_t)n;
+        else
+            run_ms(&f, 1);
+    }
+    while (io_stream_backlog(server.stream) > 0) /* until the last acknowledgement */
+        run_ms(&f, 5);
+    assert_false(io_stream_has_leftover(server.stream));
+    close(fd[1]);
+    fixture_loop_run(&f);
+    fixture_loop_fini(&f);
+}
+
 static void test_abort_inside(void **state)
 {
     (void)state;
@@ -739,6 +806,7 @@ int main(void)
         cmocka_unit_test(test_tls_endings),  cmocka_unit_test(test_names),
         cmocka_unit_test(test_resumption),   cmocka_unit_test(test_resumption_after_reload),
         cmocka_unit_test(test_alpn),         cmocka_unit_test(test_verify),
+        cmocka_unit_test(test_cut),          cmocka_unit_test(test_backlog),
     };
     return cmocka_run_group_tests(tests, make, clean);
 }
