@@ -1,5 +1,6 @@
 #include "node/front/compose.h"
 
+#include "admin/admin.h"
 #include "cache/memory/object.h"
 #include "cache/policy/answer.h"
 
@@ -172,6 +173,37 @@ bool front_compose_stored(const struct front_compose *c, const struct memory_obj
     }
     if (!ok || !add_way(c, &r))
         return false;
+    *out = r;
+    return true;
+}
+
+bool front_compose_said(const struct front_compose *c, const struct admin_answer *said,
+                        struct http_response *out, struct front_deliver *d)
+{
+    bool bodyless = http_status_is_bodyless(said->status);
+    struct http_response r = {
+        .status = (uint16_t)said->status,
+        .version = HTTP_1_1,
+        .body_bytes = (int64_t)said->body.len,
+        .length_declared = !bodyless,
+        .body_absent = bodyless || c->request->method == HTTP_HEAD,
+    };
+    for (uint32_t i = 0; i < said->fields.count; i++)
+        if (!http_fields_add(&r.fields, c->arena, said->fields.at[i].name,
+                             said->fields.at[i].value))
+            return false;
+    if (said->content_type.len &&
+        !http_fields_add_named(&r.fields, c->arena, HTTP_NAME_CONTENT_TYPE, said->content_type))
+        return false;
+    if (!http_fields_add_named(&r.fields, c->arena, HTTP_NAME_CACHE_CONTROL,
+                               SPAN("no-store")) ||
+        !http_fields_add_named(&r.fields, c->arena, HTTP_NAME_DATE,
+                               span_of(c->date, DATE_BYTES)))
+        return false;
+    if (r.body_absent)
+        front_deliver_nothing(d);
+    else
+        front_deliver_text(d, said->body);
     *out = r;
     return true;
 }

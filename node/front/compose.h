@@ -12,6 +12,7 @@
 #include "node/front/deliver.h"
 #include "node/front/rewrite.h"
 
+struct admin_answer;
 struct memory_object;
 
 struct front_compose {
@@ -38,3 +39,6 @@ bool front_compose_add(struct http_response *r, struct arena *a, enum http_name 
 bool front_compose_stored(const struct front_compose *c, const struct memory_object *o,
                           struct memory_reader *reader, struct http_response *out,
                           struct front_deliver *out_deliver);
+/* What control said; its body is borrowed. */
+bool front_compose_said(const struct front_compose *c, const struct admin_answer *said,
+                        struct http_response *out, struct front_deliver *out_deliver);

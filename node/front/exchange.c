@@ -1,6 +1,5 @@
 #include "node/front/exchange.h"
 
-#include "admin/admin.h"
 #include "base/counter.h"
 #include "base/hash.h"
 #include "cache/memory/object.h"
@@ -9,6 +8,7 @@
 #include "node/front/compose.h"
 #include "node/front/exchange_log.h"
 #include "node/front/forward.h"
+#include "node/front/outcome.h"
 #include "node/front/pool.h"
 
 #define LOOKUPS_MAX 8u
@@ -47,7 +47,8 @@ static void give_head(struct front_exchange *x)
     x->state = FRONT_DELIVER;
     x->head_sent = true;
     x->head_us = io_loop_us();
-    counter_add(COUNTER_RESPONSES_1XX + (enum counter)(r->status / 100 - 1), 1);
+    unsigned class = r->status < 600 ? r->status / 100 : 5; /* RFC 9110 15 */
+    counter_add(COUNTER_RESPONSES_1XX + (enum counter)(class - 1), 1);
     x->functions->head(x->user, r, !x->deliver.nothing);
 }
 
@@ -80,13 +81,14 @@ static void answer(struct front_exchange *x, unsigned status, const char *why)
     answer_with(x, status, HTTP_NAME_OTHER, (struct span){0});
 }
 
-/* What the cache has to say about this request, as far as it is known. */
-static void say_cache(struct front_exchange *x, struct front_compose *c)
+static struct front_outcome outcome_of(const struct front_exchange *x)
 {
-    c->cache_said = true;
-    c->cache.forward = x->forward;
-    c->cache.hit = x->forward == CACHE_FORWARD_NONE;
-    c->cache.collapsed = x->joined;
+    return (struct front_outcome){
+        .verdict = x->verdict,
+        .forward = x->forward,
+        .from_disk = x->from_disk,
+        .origin_status = x->origin.status,
+    };
 }
 
 static void answer_failure(struct front_exchange *x, enum cache_failure why)
@@ -94,10 +96,10 @@ static void answer_failure(struct front_exchange *x, enum cache_failure why)
     struct front_compose c = compose_of(x);
     unsigned status = front_rewrite_failure_status(why);
     if (x->lookups > 0) {
-        say_cache(x, &c);
-        c.cache.hit = false;
-        if (x->forward == CACHE_FORWARD_NONE) /* what lay on disk could not be had */
-            c.cache.forward = CACHE_FORWARD_MISS;
+        struct front_outcome o = outcome_of(x);
+        front_outcome_status(&o, &c.cache);
+        c.cache_said = true;
+        x->cache_word = front_outcome_word(&o);
     }
     c.failure = why;
     x->fault = "origin";
@@ -109,51 +111,28 @@ static void answer_failure(struct front_exchange *x, enum cache_failure why)
 
 /* -- DELIVER: from the reader's object -- */
 
-static const char *word(const struct front_exchange *x, bool stale)
+static void deliver(struct front_exchange *x, bool origin_failed)
 {
-    if (stale)
-        return "stale";
-    switch (x->verdict) {
-    case CACHE_HIT:
-        return "hit";
-    case CACHE_STALE:
-        return "stale";
-    case CACHE_JOIN:
-        return x->forward == CACHE_FORWARD_NONE ? "hit" : "joined";
-    case CACHE_LEAD:
-        return x->origin.status == 304 ? "revalidated" : "miss";
-    case CACHE_PASS:
-        return "pass";
-    case CACHE_UNAVAILABLE:
-        break;
-    }
-    return "";
-}
-
-static void deliver(struct front_exchange *x, bool stale)
-{
-    const struct memory_object *o = x->reader.object;
+    const struct memory_object *object = x->reader.object;
+    const struct policy_facts *facts = &object->facts;
     struct front_compose c = compose_of(x);
-    say_cache(x, &c);
-    x->cache_word = word(x, stale);
-    x->stored = o->stored;
-    if (x->verdict == CACHE_STALE || stale) {
-        c.cache.hit = !stale; /* else the origin was asked first, in vain */
-        c.cache.ttl_known = true;
-        c.cache.ttl_s = policy_freshness_left_s(&o->facts, x->ask.now_s);
-    }
-    if (!c.cache.hit) {
-        c.cache.stored = o->stored && !stale;
-        if (x->origin.status && x->origin.status != o->status)
-            c.cache.fwd_status = x->origin.status;
-    }
+    struct front_outcome o = outcome_of(x);
+    o.has_object = true;
+    o.origin_failed = origin_failed;
+    o.stored = object->stored;
+    o.status = object->status;
+    o.fresh_left_s = policy_freshness_left_s(facts, x->ask.now_s);
+    front_outcome_status(&o, &c.cache);
+    c.cache_said = true;
+    x->cache_word = front_outcome_word(&o);
     if (x->verdict != CACHE_PASS) {
-        if (c.cache.hit || stale || o->facts.age_s > 0)
-            c.age_s = policy_freshness_age_s(&o->facts, x->front->loop->now_s);
+        /* An age that the origin told goes on with a first answer, too. */
+        if (front_outcome_is_reuse(&o) || facts->age_s > 0)
+            c.age_s = policy_freshness_age_s(facts, x->front->loop->now_s);
         c.plan = true;
         c.random = hash_mix(x->id);
     }
-    if (front_compose_stored(&c, o, &x->reader, &x->response, &x->deliver))
+    if (front_compose_stored(&c, object, &x->reader, &x->response, &x->deliver))
         give_head(x);
     else
         answer(x, 500, "the answer's head is too large");
@@ -306,9 +285,8 @@ static void look(struct front_exchange *x)
     x->ask.now_s = x->front->loop->now_s;
     cache_lookup(x->front->cache, &x->ask, &a);
     x->verdict = a.verdict;
-    /* Somebody's fetch that could not be shared: this request went forward for that reason. */
     x->forward = a.forward;
-    x->joined = a.verdict == CACHE_JOIN && !a.from_disk;
+    x->from_disk = a.from_disk;
     switch (a.verdict) {
     case CACHE_HIT:
         read_object(x, a.object);
@@ -348,42 +326,13 @@ static void look(struct front_exchange *x)
 
 /* -- ASK: what control answers -- */
 
-static bool compose_admin(struct front_exchange *x, const struct admin_answer *said)
-{
-    struct http_response r = {
-        .status = (uint16_t)said->status,
-        .version = HTTP_1_1,
-        .body_bytes = (int64_t)said->body.len,
-        .length_declared = !http_status_is_bodyless(said->status),
-        .body_absent = http_status_is_bodyless(said->status),
-    };
-    for (uint32_t i = 0; i < said->fields.count; i++)
-        if (!http_fields_add(&r.fields, x->memory, said->fields.at[i].name,
-                             said->fields.at[i].value))
-            return false;
-    if (said->content_type.len &&
-        !http_fields_add_named(&r.fields, x->memory, HTTP_NAME_CONTENT_TYPE,
-                               said->content_type))
-        return false;
-    if (x->request->method == HTTP_HEAD)
-        r.body_absent = true;
-    x->response = r;
-    if (r.body_absent)
-        front_deliver_nothing(&x->deliver);
-    else
-        front_deliver_text(&x->deliver, said->body);
-    return http_fields_add_named(&x->response.fields, x->memory, HTTP_NAME_CACHE_CONTROL,
-                                 SPAN("no-store")) &&
-           http_fields_add_named(&x->response.fields, x->memory, HTTP_NAME_DATE,
-                                 span_of(x->front->loop->date, 29));
-}
-
 static void control_answered(void *user, struct front_ask *a)
 {
     struct front_exchange *x = user;
     x->asked = a; /* its bytes are sent from where they are */
     x->ask_out = NULL;
-    if (compose_admin(x, &a->answer))
+    struct front_compose c = compose_of(x);
+    if (front_compose_said(&c, &a->answer, &x->response, &x->deliver))
         give_head(x);
     else
         give_bare(x, a->answer.status);

@@ -72,7 +72,7 @@ struct front_exchange {
     bool has_body, body_over; /* of the request: follows; its end came */
     bool reading;             /* reader is open */
     bool relook;              /* the reader's letter came: look up again */
-    bool joined, stored, head_sent;
+    bool from_disk, head_sent;
     struct memory_reader reader;
     struct origin_fetch *fetch; /* while it is watched */
     struct origin_fetch_watcher watcher;
