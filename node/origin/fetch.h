@@ -17,7 +17,7 @@
 #include "node/io/link_ev.h"
 #include "node/origin/origin.h"
 
-#define ORIGIN_FETCH_DRAIN_BYTES (64 * 1024)
+#define ORIGIN_FETCH_DRAIN_BYTES 65536
 
 struct origin_fetch;
 struct snapshot;
