@@ -27,7 +27,8 @@ struct io_loop {
                    * output frames in */
     char *output; /* IO_OUTPUT_BYTES: records to send */
     struct io_tls_scratch *scratch; /* the same memory, as TLS sees it (io/tls.h) */
-    void *detail;                   /* implementation's own */
+    size_t rest_bytes; /* what its streams keep that sockets did not take (io/outlet.h) */
+    void *detail;      /* implementation's own */
 };
 #define IO_INPUT_BYTES 65536
 #define IO_SLAB_BYTES (48 * 1024) /* plain bytes per turn and connection */

@@ -10,8 +10,19 @@
 #define SWAP_BYTES 16384 /* a rest over this keeps the slab */
 #define REST_MAX_BYTES (256 * 1024)
 
+/* Every rest is charged to the loop while it is kept. */
+static void keep(struct io_outlet *o, char *rest, size_t from, size_t to, size_t bytes)
+{
+    o->rest = rest;
+    o->from = from;
+    o->to = to;
+    o->bytes = bytes;
+    o->loop->rest_bytes += bytes;
+}
+
 static void drop_rest(struct io_outlet *o)
 {
+    o->loop->rest_bytes -= o->bytes;
     if (o->is_slab)
         io_loop_slab_give(o->loop, o->rest);
     else
@@ -56,8 +67,7 @@ static enum err add_rest(struct io_outlet *o, struct span bytes)
     memcpy(mem + have, bytes.ptr, bytes.len);
     if (o->rest)
         drop_rest(o);
-    o->rest = mem;
-    o->to = have + bytes.len;
+    keep(o, mem, 0, have + bytes.len, have + bytes.len);
     return ERR_AGAIN;
 }
 
@@ -66,9 +76,7 @@ static enum err keep_slab(struct io_outlet *o, size_t sent, size_t len)
     char *fresh = io_loop_slab_take(o->loop);
     if (!fresh)
         return ERR_SYS;
-    o->rest = o->loop->scratch->out;
-    o->from = sent;
-    o->to = len;
+    keep(o, o->loop->scratch->out, sent, len, IO_OUTPUT_BYTES);
     o->is_slab = true;
     o->loop->output = o->loop->scratch->out = fresh;
     return ERR_AGAIN;
@@ -87,7 +95,7 @@ enum err io_outlet_flush(struct io_outlet *o)
     enum err e = send_some(o, &all, 1, &sent);
     if (e != ERR_OK || sent == len)
         return e;
-    if (len - sent > SWAP_BYTES)
+    if (len - sent > SWAP_BYTES && !io_outlet_is_crowded(o->loop))
         return keep_slab(o, sent, len);
     return add_rest(o, span_of(x->out + sent, len - sent));
 }
@@ -119,8 +127,7 @@ enum err io_outlet_send(struct io_outlet *o, const struct span *spans, size_t co
         at += all[i].iov_len - skip;
         sent -= skip;
     }
-    o->rest = mem;
-    o->to = at;
+    keep(o, mem, 0, at, at);
     return ERR_AGAIN;
 }
 

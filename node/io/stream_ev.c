@@ -178,10 +178,11 @@ static void put(struct io_stream *s, const struct span *out, size_t count, size_
 static bool fill(struct io_stream *s)
 {
     struct span out[IO_OUTLET_SPANS_MAX];
+    size_t slab = io_outlet_is_crowded(s->loop) ? IO_STREAM_ROOM_MIN : IO_SLAB_BYTES;
     size_t used = 0;
-    while (IO_SLAB_BYTES - used >= IO_STREAM_ROOM_MIN && !s->outlet.rest) {
+    while (slab - used >= IO_STREAM_ROOM_MIN && !s->outlet.rest) {
         s->kicked = false;
-        size_t room = IO_SLAB_BYTES - used, total = 0;
+        size_t room = slab - used, total = 0;
         size_t count =
             s->functions->output(s->core, out, IO_OUTLET_SPANS_MAX, s->loop->plain, room);
         must(count <= IO_OUTLET_SPANS_MAX);
@@ -194,8 +195,8 @@ static bool fill(struct io_stream *s)
         if (s->state == STREAM_OVER || s->send_broken)
             return false;
         used += total + IO_TLS_CALL_BYTES;
-        if (used > IO_SLAB_BYTES)
-            used = IO_SLAB_BYTES;
+        if (used > slab)
+            used = slab;
     }
     return true;
 }

@@ -1,3 +1,4 @@
+#include "node/io/outlet.h"
 #include "node/io/stream_ev.h"
 
 #include <errno.h>
@@ -300,6 +301,47 @@ static void test_slow_reader(void **state)
     if (!server.closed)
         fixture_loop_run(&f);
     assert_int_equal(server.why, ERR_CLOSED);
+    fixture_loop_fini(&f);
+}
+
+/* Hundreds of readers that take nothing cost one small piece each, and lose no byte. */
+static void test_crowd(void **state)
+{
+    enum { CROWD = 200 };
+    (void)state;
+    struct fixture_loop f;
+    fixture_loop_init(&f);
+    static struct side servers[CROWD];
+    static char got[65536];
+    int near[CROWD][2];
+    for (int i = 0; i < CROWD; i++) {
+        fixture_pair(near[i], true);
+        servers[i] = (struct side){.send_bytes = 300000, .finish_at_end = true};
+        accept_on(&f, near[i][0], false, &servers[i]);
+    }
+    run_ms(&f, 20);
+    for (int i = 0; i < CROWD; i++)
+        assert_true(io_stream_has_leftover(servers[i].stream));
+    assert_true(f.loop->rest_bytes > IO_OUTLET_CROWDED_BYTES);
+    assert_true(f.loop->rest_bytes <=
+                IO_OUTLET_CROWDED_BYTES + IO_OUTPUT_BYTES + CROWD * IO_STREAM_ROOM_MIN);
+    for (int i = 0; i < CROWD; i++) {
+        io_stream_finish(servers[i].stream);
+        for (size_t at = 0; at < servers[i].send_bytes;) {
+            ssize_t n = recv(near[i][1], got, sizeof(got), MSG_DONTWAIT);
+            for (ssize_t k = 0; k < n; k++)
+                assert_int_equal(got[k], pattern(at + (size_t)k));
+            if (n > 0)
+                at += (size_t)n;
+            else
+                run_ms(&f, 1);
+        }
+        close(near[i][1]);
+    }
+    for (int i = 0; i < CROWD; i++)
+        while (!servers[i].closed)
+            run_ms(&f, 1);
+    assert_int_equal(f.loop->rest_bytes, 0);
     fixture_loop_fini(&f);
 }
 
@@ -797,16 +839,27 @@ static int clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_half_close),   cmocka_unit_test(test_kick_from_outside),
-        cmocka_unit_test(test_echo_clear),   cmocka_unit_test(test_nibbles_clear),
-        cmocka_unit_test(test_echo_tls),     cmocka_unit_test(test_nibbles_tls),
-        cmocka_unit_test(test_slow_reader),  cmocka_unit_test(test_linger_ends),
-        cmocka_unit_test(test_endings),      cmocka_unit_test(test_reset_while_paused),
-        cmocka_unit_test(test_abort_inside), cmocka_unit_test(test_connect_refused),
-        cmocka_unit_test(test_tls_endings),  cmocka_unit_test(test_names),
-        cmocka_unit_test(test_resumption),   cmocka_unit_test(test_resumption_after_reload),
-        cmocka_unit_test(test_alpn),         cmocka_unit_test(test_verify),
-        cmocka_unit_test(test_cut),          cmocka_unit_test(test_backlog),
+        cmocka_unit_test(test_half_close),
+        cmocka_unit_test(test_kick_from_outside),
+        cmocka_unit_test(test_echo_clear),
+        cmocka_unit_test(test_nibbles_clear),
+        cmocka_unit_test(test_echo_tls),
+        cmocka_unit_test(test_nibbles_tls),
+        cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_crowd),
+        cmocka_unit_test(test_linger_ends),
+        cmocka_unit_test(test_endings),
+        cmocka_unit_test(test_reset_while_paused),
+        cmocka_unit_test(test_abort_inside),
+        cmocka_unit_test(test_connect_refused),
+        cmocka_unit_test(test_tls_endings),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_resumption),
+        cmocka_unit_test(test_resumption_after_reload),
+        cmocka_unit_test(test_alpn),
+        cmocka_unit_test(test_verify),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_backlog),
     };
     return cmocka_run_group_tests(tests, make, clean);
 }
