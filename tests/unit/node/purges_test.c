@@ -1,0 +1,357 @@
+/* A real cache and a real log in a folder of their own; control's loop is a mailbox that the
+ * test opens. */
+#include "node/purges.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "cache/cache.h"
+#include "conf/load.h"
+#include "node/setup/setup.h"
+
+#define DEADLINE_S 60
+
+#define NO_DROP "sites: [{ name: s, hosts: [h] }]\n"
+#define DROP "sites: [{ name: s, hosts: [h], cache_key: { query: { drop: [utm] } } }]\n"
+
+struct scene {
+    char folder[64];
+    struct setup *setup;
+    struct letter_mailbox home;
+    struct node_purges *purges;
+    struct cache *cache;
+    unsigned answers;
+    uint64_t ticket, objects;
+    struct admin_purge_done done;
+};
+
+static struct scene *scene_now; /* admin's call-backs have no user but admin */
+
+static void note_answer(struct admin *a, uint64_t ticket, const struct admin_purge_done *done)
+{
+    (void)a;
+    scene_now->answers++;
+    scene_now->ticket = ticket;
+    scene_now->done = *done;
+}
+
+static void note_count(struct admin *a, uint64_t ticket, uint64_t objects)
+{
+    (void)a;
+    scene_now->answers++;
+    scene_now->ticket = ticket;
+    scene_now->objects = objects;
+}
+
+static struct setup *make_setup(const struct scene *s, const char *sites)
+{
+    char text[1024];
+    struct conf_faults faults = {0};
+    snprintf(text, sizeof text,
+             "listeners: [{ address: \":8080\" }]\n"
+             "origins: { app: { servers: [{ url: \"http://127.0.0.1:1\" }] } }\n"
+             "node: { id: n1, data_dir: %s }\n"
+             "cache: { memory: 8MiB, disk: { size: 16MiB } }\n%s",
+             s->folder, sites);
+    struct conf *conf = conf_load_text(span_text(text), "test.yaml", &faults);
+    assert_non_null(conf);
+    struct setup *setup = setup_create(conf, NULL, 1, &faults);
+    assert_non_null(setup);
+    conf_faults_fini(&faults);
+    return setup;
+}
+
+static void start(struct scene *s)
+{
+    letter_mailbox_init(&s->home, NULL, NULL);
+    assert_int_equal(node_purges_open(s->setup->conf, &s->home, &s->purges), ERR_OK);
+    const struct cluster_purge_disk_opened *log = node_purges_opened(s->purges);
+    struct cache_conf conf = {.cache = &s->setup->conf->cache,
+                              .path = s->setup->conf->cache.path,
+                              .purge_boot_no = log->boot_no,
+                              .purge_log_id = span_of(log->log_id, sizeof log->log_id),
+                              .control = &s->home};
+    assert_int_equal(cache_open(&conf, &s->cache), ERR_OK);
+    node_purges_tick(s->purges, 1000);
+    assert_int_equal(node_purges_join(s->purges, s->cache, s->setup->conf), ERR_OK);
+    assert_int_equal(node_purges_opened(s->purges)->boot_no, cache_boot_no(s->cache));
+}
+
+static void stop(struct scene *s)
+{
+    node_purges_close(s->purges);
+    cache_close(s->cache);
+}
+
+static void scene_init(struct scene *s, const char *sites)
+{
+    *s = (struct scene){0};
+    scene_now = s;
+    strcpy(s->folder, "/tmp/perigee_test_XXXXXX");
+    assert_non_null(mkdtemp(s->folder));
+    s->setup = make_setup(s, sites);
+    start(s);
+}
+
+static void scene_fini(struct scene *s)
+{
+    char command[128];
+    stop(s);
+    setup_drop(s->setup);
+    snprintf(command, sizeof command, "rm -rf %s", s->folder);
+    assert_int_equal(system(command), 0);
+}
+
+static void wait_answers(struct scene *s, unsigned answers)
+{
+    time_t end = time(NULL) + DEADLINE_S;
+    while (s->answers < answers) {
+        if (letter_open_all(&s->home) == 0)
+            usleep(200);
+        assert_true(time(NULL) < end);
+    }
+}
+
+static struct purge tag(const char *name)
+{
+    return (struct purge){.kind = PURGE_TAG, .mode = PURGE_HARD, .selector = span_text(name)};
+}
+
+static void apply(struct scene *s, const struct purge *list, uint32_t count, uint64_t ticket)
+{
+    const struct conf *conf = s->setup->conf;
+    node_purges_apply(s->purges, &conf, 1, list, count, note_answer, NULL, ticket);
+}
+
+static uint64_t names_of(const struct scene *s)
+{
+    struct cache_figures f;
+    cache_figures(s->cache, &f);
+    return f.purge_names;
+}
+
+static uint64_t clock_of(const struct scene *s)
+{
+    struct cache_figures f;
+    cache_figures(s->cache, &f);
+    return f.apply_no;
+}
+
+static void keep_record(void *user, const struct admin_purge_record *r)
+{
+    *(struct admin_purge_record *)user = *r;
+}
+
+/* --- tests --- */
+
+static void test_answered_when_synced(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct admin_purge_record r = {0};
+    struct purge list[] = {tag("a"), tag("b"), tag("c")};
+    scene_init(&s, NO_DROP);
+    apply(&s, list, 3, 42);
+    assert_int_equal(names_of(&s), 3); /* at once */
+    assert_int_equal(s.answers, 0);
+    wait_answers(&s, 1);
+    assert_int_equal(s.ticket, 42);
+    assert_int_equal(s.done.err, ERR_OK);
+    assert_int_equal(s.done.seq, 3);
+    assert_int_equal(node_purges_find(s.purges, s.done.stream, 3, keep_record, &r), ERR_OK);
+    assert_int_equal(r.purge.kind, PURGE_TAG);
+    assert_true(r.synced);
+    assert_int_equal(node_purges_find(s.purges, s.done.stream, 4, keep_record, &r),
+                     ERR_NOT_FOUND);
+    scene_fini(&s);
+}
+
+static void test_superseded_is_not_lost(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct admin_purge_record r = {0};
+    struct purge a = tag("a");
+    scene_init(&s, NO_DROP);
+    apply(&s, &a, 1, 1);
+    wait_answers(&s, 1);
+    struct admin_purge_done first = s.done;
+    apply(&s, &a, 1, 2);
+    wait_answers(&s, 2);
+    assert_int_equal(node_purges_find(s.purges, first.stream, first.seq, keep_record, &r),
+                     ERR_OK);
+    assert_int_equal(r.purge.kind, 0);
+    assert_true(r.synced);
+    assert_int_equal(r.seq, first.seq);
+    scene_fini(&s);
+}
+
+static void test_nothing_of_a_bad_list(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct purge list[] = {
+        tag("a"), {.kind = PURGE_URL, .mode = PURGE_HARD, .selector = span_text("no url")}};
+    scene_init(&s, NO_DROP);
+    uint64_t before = clock_of(&s);
+    apply(&s, list, 2, 7);
+    assert_int_equal(s.answers, 1);
+    assert_int_equal(s.done.err, ERR_SYNTAX);
+    assert_int_equal(names_of(&s), 0);
+    assert_int_equal(clock_of(&s), before);
+    scene_fini(&s);
+}
+
+static void test_replayed_with_old_numbers(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct admin_purge_record before = {0}, after = {0};
+    struct purge list[] = {tag("a"), tag("b")};
+    scene_init(&s, NO_DROP);
+    apply(&s, list, 2, 1);
+    wait_answers(&s, 1);
+    struct admin_purge_done done = s.done;
+    assert_int_equal(node_purges_find(s.purges, done.stream, 1, keep_record, &before), ERR_OK);
+    uint64_t clock_before = clock_of(&s), boot_before = cache_boot_no(s.cache);
+    stop(&s);
+    start(&s);
+    assert_int_equal(names_of(&s), 2);
+    assert_true(clock_of(&s) > clock_before);
+    assert_true(cache_boot_no(s.cache) > boot_before);
+    assert_int_equal(node_purges_find(s.purges, done.stream, 1, keep_record, &after), ERR_OK);
+    assert_int_equal(after.apply_no, before.apply_no);
+    scene_fini(&s);
+}
+
+static void test_log_forgotten_cache_kept(void **state)
+{
+    (void)state;
+    struct scene s;
+    char command[128];
+    struct purge a = tag("a");
+    scene_init(&s, NO_DROP);
+    apply(&s, &a, 1, 1);
+    wait_answers(&s, 1);
+    uint64_t clock_before = clock_of(&s);
+    stop(&s);
+    snprintf(command, sizeof command, "rm -r %s/purge-log", s.folder);
+    assert_int_equal(system(command), 0);
+    start(&s); /* the cache knows higher numbers than the new log */
+    assert_true(clock_of(&s) > clock_before);
+    scene_fini(&s);
+}
+
+static void test_named_anew(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct purge url = {
+        .kind = PURGE_URL, .mode = PURGE_HARD, .selector = span_text("http://h/a?utm=1")};
+    scene_init(&s, DROP);
+    apply(&s, &url, 1, 1);
+    wait_answers(&s, 1);
+    apply(&s, &url, 1, 2); /* one that may still be on its way to the disk */
+    assert_int_equal(names_of(&s), 1);
+    struct setup *next = make_setup(&s, NO_DROP);
+    node_purges_rename(s.purges, next->conf);
+    assert_int_equal(names_of(&s), 2); /* /a as before, and /a?utm=1 */
+    wait_answers(&s, 2);
+    setup_drop(next);
+    scene_fini(&s);
+}
+
+static void test_under_both_configurations(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct purge url = {
+        .kind = PURGE_URL, .mode = PURGE_HARD, .selector = span_text("http://h/a?utm=1")};
+    scene_init(&s, DROP);
+    struct setup *next = make_setup(&s, NO_DROP);
+    const struct conf *both[] = {next->conf, s.setup->conf};
+    node_purges_apply(s.purges, both, 2, &url, 1, note_answer, NULL, 5);
+    assert_int_equal(names_of(&s), 2);
+    wait_answers(&s, 1);
+    assert_int_equal(s.done.err, ERR_OK);
+    assert_int_equal(s.done.seq, 1); /* one record */
+    setup_drop(next);
+    scene_fini(&s);
+}
+
+/* Control's mailbox is not opened: nothing comes home, and the log's room ends. */
+static void test_log_full_is_told(void **state)
+{
+    (void)state;
+    struct scene s;
+    char names[256][16];
+    struct purge list[256];
+    unsigned calls = 0;
+    scene_init(&s, NO_DROP);
+    while (s.answers == 0 && calls * 256 <= CLUSTER_PURGE_PENDING) {
+        for (unsigned i = 0; i < 256; i++) {
+            snprintf(names[i], sizeof names[i], "%u", calls * 256 + i);
+            list[i] = tag(names[i]);
+        }
+        apply(&s, list, 256, ++calls);
+    }
+    assert_int_equal(s.answers, 1);
+    assert_int_equal(s.ticket, calls);
+    assert_int_equal(s.done.err, ERR_LIMIT);
+    assert_int_equal(names_of(&s), calls * 256); /* in effect all the same */
+    wait_answers(&s, calls);
+    assert_int_equal(s.done.err, ERR_OK);
+    scene_fini(&s);
+}
+
+static void test_counted_elsewhere(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct purge a = tag("a");
+    scene_init(&s, NO_DROP);
+    node_purges_count(s.purges, s.setup, &a, 1, note_count, NULL, 9);
+    wait_answers(&s, 1);
+    assert_int_equal(s.ticket, 9);
+    assert_int_equal(s.objects, 0);
+    assert_int_equal(names_of(&s), 0);
+    scene_fini(&s);
+}
+
+static void test_all_is_told_at_the_end(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct purge a = tag("a"), b = tag("b");
+    scene_init(&s, NO_DROP);
+    apply(&s, &a, 1, 1);
+    apply(&s, &b, 1, 2);
+    apply(&s, &b, 1, 0); /* nobody wants to know */
+    node_purges_count(s.purges, s.setup, &a, 1, note_count, NULL, 3);
+    scene_fini(&s);
+    assert_int_equal(s.answers, 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_answered_when_synced),
+        cmocka_unit_test(test_superseded_is_not_lost),
+        cmocka_unit_test(test_nothing_of_a_bad_list),
+        cmocka_unit_test(test_replayed_with_old_numbers),
+        cmocka_unit_test(test_log_forgotten_cache_kept),
+        cmocka_unit_test(test_named_anew),
+        cmocka_unit_test(test_under_both_configurations),
+        cmocka_unit_test(test_log_full_is_told),
+        cmocka_unit_test(test_counted_elsewhere),
+        cmocka_unit_test(test_all_is_told_at_the_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
