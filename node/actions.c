@@ -1,11 +1,11 @@
 #include "node/actions.h"
 
+#include "base/counter.h"
 #include "base/http/uri.h"
 #include "cache/cache.h"
 #include "node/io/loop_ev.h"
 #include "node/node.h"
 #include "node/reload.h"
-#include "node/worker_ev.h"
 
 #define CONFS_MAX 8 /* setups that workers are leaving at the same moment, and the new one */
 #define URL_ARENA_BYTES ((size_t)64 * 1024)
@@ -107,8 +107,10 @@ static void figures(void *node, struct admin_figures *out)
         .config_loaded_at_s = n->setup->loaded_at_s,
         .config_serial = n->setup->serial,
     };
-    for (uint32_t i = 0; i < n->worker_count; i++)
-        out->connections += node_worker_connections(n->workers[i]);
+    /* Closed ones first, so that the difference never wraps. Control's own are no clients'. */
+    uint64_t closed = counter_sum(COUNTER_CONNECTIONS_CLOSED) + n->front.session_count;
+    uint64_t opened = counter_sum(COUNTER_CONNECTIONS);
+    out->connections = opened > closed ? opened - closed : 0;
     node_purges_figures(n->purges, out);
 }
 

@@ -52,7 +52,6 @@ static void accepted(void *user, int fd, const struct addr *peer)
 {
     struct gate *g = user;
     front_session_accept(&g->worker->front, fd, peer, g->setup);
-    publish(g->worker);
 }
 
 static void open_gate(struct node_worker *w, const struct node_handover_gate *from,
@@ -293,15 +292,10 @@ enum err node_worker_start(struct node_worker *w)
     return why ? ERR_SYS : ERR_OK;
 }
 
-uint32_t node_worker_connections(const struct node_worker *w)
-{
-    return atomic_load_explicit(&w->connections, memory_order_acquire);
-}
-
 bool node_worker_is_idle(const struct node_worker *w)
 {
     return atomic_load_explicit(&w->finished, memory_order_acquire) &&
-           node_worker_connections(w) == 0;
+           atomic_load_explicit(&w->connections, memory_order_acquire) == 0;
 }
 
 void node_worker_join(struct node_worker *w)

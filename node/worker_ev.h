@@ -47,7 +47,6 @@ void node_worker_announce(struct node_worker *w);
 void node_worker_finish(struct node_worker *w); /* stops listening */
 void node_worker_cut(struct node_worker *w);    /* then `ended` comes */
 
-uint32_t node_worker_connections(const struct node_worker *w); /* as of the last tick */
 bool node_worker_is_idle(const struct node_worker *w); /* finished, and no connection is left */
 /* Waits for the thread when it was started; after `ended`. NULL ok. */
 void node_worker_join(struct node_worker *w);
