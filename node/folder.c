@@ -23,6 +23,16 @@ static bool is_empty(int fd)
     return empty;
 }
 
+/* What is in it belongs to others, perhaps to whom we were at an earlier start. */
+static void warn_of_owner(int fd, const char *path, const struct node_rights *r)
+{
+    struct stat st;
+    if (r->change && fstat(fd, &st) == 0 && st.st_uid != r->uid)
+        log_line(LOG_WARN, "folder_owner",
+                 "path=%s owner=%u user=%s why=\"it is not empty, so it keeps its owner\"",
+                 path, (unsigned)st.st_uid, r->user);
+}
+
 enum err node_folder_make(const char *path, const struct node_rights *r, int *out_fd)
 {
     bool made = mkdir(path, 0700) == 0;
@@ -35,6 +45,7 @@ enum err node_folder_make(const char *path, const struct node_rights *r, int *ou
         goto failed;
     if (r->change && (made || is_empty(fd)) && fchown(fd, r->uid, r->gid) != 0)
         goto failed;
+    warn_of_owner(fd, path, r);
     *out_fd = fd;
     return ERR_OK;
 failed:

@@ -76,7 +76,8 @@ static uid_t owner_of(const char *path)
 static void test_given_away(void **state)
 {
     (void)state;
-    const struct node_rights other = {.change = true, .uid = 65534, .gid = 65534};
+    const struct node_rights other = {
+        .change = true, .uid = 65534, .gid = 65534, .user = "nobody"};
     int fd = -1;
     if (geteuid() != 0)
         return; /* only root gives anything away */
