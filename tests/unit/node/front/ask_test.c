@@ -13,7 +13,8 @@
 static struct letter_mailbox control;
 static struct io_loop loop;
 static struct front front;
-static unsigned wakes, handled, home;
+static atomic_uint wakes; /* of both, from any thread */
+static unsigned handled, home;
 static struct front_ask *at_control, *came_home;
 
 static struct setup setup;
