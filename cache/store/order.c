@@ -410,6 +410,6 @@ void store_order_apply(struct store_step *x, struct store_job *job)
         break;
     case STORE_VERB_READ:
     case STORE_VERB_LOAD:
-        must(!"an order of the readers");
+        must(false); /* an order of the readers */
     }
 }
