@@ -3,12 +3,10 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
-#include "base/counter.h"
 #include "base/http/h1.h"
+#include "node/front/answer_h1.h"
 
 #define DRAIN_BYTES (64 * 1024) /* of a body that nobody wants, to keep the connection */
-#define END_BYTES 64            /* the last chunk, without trailers */
-#define BODY_ROOM_LEAST 1024    /* with less room, a head goes alone */
 
 /* The request: none > head > body > whole > none ... A request without body passes `body`. */
 enum asked {
@@ -17,22 +15,12 @@ enum asked {
     ASKED_BODY, /* the exchange has begun */
     ASKED_WHOLE,
 };
-/* The answer: none > known > begun > written > none ... */
-enum answer {
-    ANSWER_NONE,
-    ANSWER_KNOWN, /* the exchange has told its head */
-    ANSWER_BEGUN, /* its head is written */
-    ANSWER_WRITTEN,
-};
-
 struct h1 {
     struct front_session *session;
     struct http_h1 *core;
     struct front_exchange *exchange; /* from a request's first byte to its answer's last */
     enum asked asked;
-    enum answer answer;
-    const struct http_response *response; /* the exchange's */
-    bool response_body;
+    struct front_answer_h1 answer;
     bool has_body;     /* the request */
     bool dropping;     /* nobody wants the request's body: what comes is thrown away */
     bool continue_due; /* the client waits for 100 Continue before it sends the body */
@@ -45,10 +33,7 @@ struct h1 {
     bool finishing;    /* the stream was told so, or cut */
     int64_t body_left; /* of the request, as declared; HTTP_LENGTH_UNKNOWN: chunked */
     size_t dropped;
-    struct buf body;    /* of the request: came, not yet taken by the exchange */
-    struct buf early;   /* to send: interim heads, and what was too large for the scratch */
-    size_t early_given; /* by the last output */
-    size_t lent;        /* of the exchange's bytes, by the last output */
+    struct buf body; /* of the request: came, not yet taken by the exchange */
 };
 
 static void read_on(struct h1 *c);
@@ -95,7 +80,7 @@ static void turn(struct h1 *c)
     }
     http_h1_turn(c->core);
     c->asked = ASKED_NONE;
-    c->answer = ANSWER_NONE;
+    c->answer.state = FRONT_ANSWER_NONE;
     c->dropping = c->continue_due = c->in_time = false;
     c->dropped = 0;
     front_session_wait(c->session, front_session_limits(c->session)->keepalive_ms);
@@ -122,17 +107,14 @@ static void judge_rest(struct h1 *c)
 static void on_interim(void *user, const struct http_response *r)
 {
     struct h1 *c = user;
-    if (c->answer == ANSWER_NONE && http_h1_write_interim(c->core, r, &c->early) == ERR_OK)
+    if (front_answer_h1_interim(&c->answer, c->core, r))
         io_stream_kick(c->session->stream);
 }
 
 static void on_head(void *user, const struct http_response *r, bool body)
 {
     struct h1 *c = user;
-    must(c->answer == ANSWER_NONE);
-    c->answer = ANSWER_KNOWN;
-    c->response = r;
-    c->response_body = body;
+    front_answer_h1_know(&c->answer, r, body);
     io_stream_kick(c->session->stream);
 }
 
@@ -145,7 +127,7 @@ static void on_body_ready(void *user)
 static void say_continue(struct h1 *c)
 {
     static const struct http_response go_on = {.status = 100};
-    if (!c->continue_due || c->answer != ANSWER_NONE)
+    if (!c->continue_due || c->answer.state != FRONT_ANSWER_NONE)
         return;
     c->continue_due = false;
     on_interim(c, &go_on);
@@ -154,7 +136,8 @@ static void say_continue(struct h1 *c)
 static void on_body_wanted(void *user)
 {
     struct h1 *c = user;
-    say_continue(c);
+    if (wants_body(c)) /* else it is to be drained */
+        say_continue(c);
     c->wanted = true;
     if (c->inside || c->finishing)
         return;
@@ -175,7 +158,7 @@ static const struct front_exchange_functions functions = {
 static void fail(struct h1 *c, unsigned status, const char *why)
 {
     c->last = true;
-    if (c->answer != ANSWER_NONE) {
+    if (c->answer.state != FRONT_ANSWER_NONE) {
         if (wants_body(c))
             cut(c);
         return;
@@ -215,7 +198,7 @@ static void got_request(struct h1 *c, const struct http_request *read)
     if (wants_body(c)) {
         say_continue(c);
         wait_idle(c);
-    } else if (c->answer != ANSWER_NONE && c->has_body) {
+    } else if (c->answer.state != FRONT_ANSWER_NONE && c->has_body) {
         wait_idle(c);
     } else {
         io_timer_set(&c->session->timer, 0);
@@ -228,7 +211,7 @@ static void got_body(struct h1 *c, struct span bytes)
     if (c->body_left != HTTP_LENGTH_UNKNOWN)
         c->body_left -= (int64_t)bytes.len;
     wait_idle(c);
-    if (c->answer != ANSWER_NONE && !wants_body(c))
+    if (c->answer.state != FRONT_ANSWER_NONE && !wants_body(c))
         c->dropping = true;
     if (c->dropping) {
         c->dropped += bytes.len;
@@ -254,16 +237,10 @@ static void got_end(struct h1 *c, const struct http_fields *trailers)
     }
     if (!c->has_body)
         return;
-    if (c->answer == ANSWER_NONE)
+    if (c->answer.state == FRONT_ANSWER_NONE)
         io_timer_set(&c->session->timer, 0);
     if (!c->dropping)
         front_exchange_body_end(c->exchange, trailers->count > 0 ? trailers : NULL);
-}
-
-static void got_fault(struct h1 *c, struct http_fault fault)
-{
-    counter_add(COUNTER_BAD_REQUESTS, 1);
-    fail(c, fault.status, fault.reason);
 }
 
 /* Nothing more comes. */
@@ -273,12 +250,12 @@ static void got_eof(struct h1 *c)
     if (c->asked == ASKED_HEAD) {
         (void)http_h1_eof(c->core, &e);
         if (e.kind == HTTP_H1_FAULT)
-            got_fault(c, e.fault);
+            fail(c, e.fault.status, e.fault.reason);
         else
             finish(c);
     } else if (c->asked == ASKED_BODY) {
         c->last = true;
-        if (c->answer == ANSWER_NONE || wants_body(c))
+        if (c->answer.state == FRONT_ANSWER_NONE || wants_body(c))
             cut(c); /* the client has gone away */
         else if (!c->exchange)
             finish(c);
@@ -298,8 +275,8 @@ static bool may_read(const struct h1 *c)
     case ASKED_BODY:
         if (buf_len(&c->body) > 0)
             return false;
-        return http_h1_body_done(c->core) || c->dropping || c->answer != ANSWER_NONE ||
-               wants_body(c);
+        return http_h1_body_done(c->core) || c->dropping ||
+               c->answer.state != FRONT_ANSWER_NONE || wants_body(c);
     case ASKED_WHOLE:
         return false;
     }
@@ -335,7 +312,7 @@ static bool read_one(struct h1 *c)
         got_end(c, &e.trailers);
         return true;
     case HTTP_H1_FAULT:
-        got_fault(c, e.fault);
+        fail(c, e.fault.status, e.fault.reason);
         return false;
     case HTTP_H1_RESPONSE:
         break;
@@ -351,7 +328,7 @@ static void give_kept(struct h1 *c)
         return;
     if (wants_body(c)) {
         buf_consume(&c->body, front_exchange_body(c->exchange, buf_span(&c->body)));
-    } else if (c->answer != ANSWER_NONE) {
+    } else if (c->answer.state != FRONT_ANSWER_NONE) {
         c->dropping = true;
         buf_clear(&c->body);
     }
@@ -418,7 +395,6 @@ static void end_answer(struct h1 *c)
 {
     front_exchange_end(c->exchange, true);
     c->exchange = NULL;
-    c->response = NULL;
     judge_rest(c);
     if (c->asked == ASKED_WHOLE || c->last) {
         turn(c);
@@ -428,124 +404,24 @@ static void end_answer(struct h1 *c)
     }
 }
 
-/* What the last output gave was taken. */
-static void settle(struct h1 *c)
-{
-    if (c->early_given > 0) {
-        buf_consume(&c->early, c->early_given);
-        c->early_given = 0;
-        if (buf_len(&c->early) == 0)
-            buf_release(&c->early);
-    }
-    if (c->lent > 0) {
-        front_exchange_consume(c->exchange, c->lent);
-        c->lent = 0;
-    }
-    if (c->answer == ANSWER_WRITTEN && c->exchange && buf_len(&c->early) == 0)
-        end_answer(c);
-}
-
-static bool put_head(struct h1 *c, struct buf *text)
-{
-    judge_rest(c);
-    bool close = c->last || c->eof || c->session->front->draining;
-    enum err e = http_h1_write_response(c->core, c->response, close, text);
-    if (e == ERR_LIMIT)
-        e = http_h1_write_response(c->core, c->response, close, &c->early);
-    c->answer = ANSWER_BEGUN;
-    return e == ERR_OK;
-}
-
-static bool put_end(struct h1 *c, struct buf *text)
-{
-    const struct http_fields *trailers = front_exchange_trailers(c->exchange);
-    size_t to = text->to;
-    enum err e = http_h1_body_end(c->core, trailers, text);
-    if (e == ERR_LIMIT) {
-        text->to = to;
-        e = http_h1_body_end(c->core, trailers, &c->early);
-    }
-    c->answer = ANSWER_WRITTEN;
-    return e == ERR_OK;
-}
-
-/* Some of the body, its frame in `text` before and behind, and the end when that is known.
- * False: the answer is broken. *out_before: how much of `text` goes before the body. */
-static bool put_body(struct h1 *c, struct buf *text, struct span *out_body, size_t *out_before)
-{
-    int64_t left = http_h1_body_left(c->core);
-    size_t room = text->room - text->to;
-    enum err e = ERR_CLOSED;
-    struct span body = {0};
-    *out_before = buf_len(text);
-    if (room < BODY_ROOM_LEAST)
-        return true;
-    room -= HTTP_H1_PREFIX_MAX + END_BYTES;
-    if (c->response_body && left != 0)
-        e = front_exchange_peek(c->exchange, &body);
-    if (e == ERR_AGAIN)
-        return true;
-    if (e == ERR_CLOSED)
-        return put_end(c, text);
-    if (e != ERR_OK)
-        return false;
-    if (body.len > room)
-        body.len = room;
-    if (left != HTTP_LENGTH_UNKNOWN && (int64_t)body.len > left)
-        return false; /* more than was declared */
-    char *prefix = buf_reserve(text, HTTP_H1_PREFIX_MAX);
-    buf_grew(text, http_h1_body_prefix(c->core, body.len, prefix));
-    c->lent = body.len;
-    *out_body = body;
-    *out_before = buf_len(text);
-    return left != (int64_t)body.len || put_end(c, text);
-}
-
-/* Head, body and end as far as they are there and fit: a small answer is one piece. */
-static size_t put_answer(struct h1 *c, struct span *out, char *scratch, size_t room)
-{
-    struct buf text;
-    struct span body = {0};
-    size_t before = 0, count = 0;
-    buf_borrow(&text, scratch, room);
-    bool good = c->answer != ANSWER_KNOWN || put_head(c, &text);
-    if (good && buf_len(&c->early) == 0)
-        good = put_body(c, &text, &body, &before);
-    if (!good) {
-        cut(c); /* and be seen to: an answer until close has no other sign of its end */
-        return 0;
-    }
-    struct span all = buf_span(&text);
-    if (before > 0)
-        out[count++] = span_until(all, before);
-    if (body.len > 0)
-        out[count++] = body;
-    if (before < all.len)
-        out[count++] = span_from(all, before);
-    return count;
-}
-
-static size_t put_early(struct h1 *c, struct span *out, size_t room)
-{
-    struct span all = buf_span(&c->early);
-    c->early_given = all.len < room ? all.len : room;
-    out[0] = span_until(all, c->early_given);
-    return 1;
-}
-
 static size_t output(struct front_session *s, struct span *out, size_t max, char *scratch,
                      size_t room)
 {
     struct h1 *c = s->state;
     size_t count = 0;
-    must(max >= 3);
-    settle(c);
-    if (buf_len(&c->early) > 0)
-        count = put_early(c, out, room);
-    else if (c->answer == ANSWER_KNOWN || c->answer == ANSWER_BEGUN)
-        count = put_answer(c, out, scratch, room);
-    if (count == 0 && buf_len(&c->early) > 0 && !c->finishing)
-        count = put_early(c, out, room); /* a head that the scratch did not hold */
+    must(max >= FRONT_ANSWER_H1_SPANS);
+    if (front_answer_h1_settle(&c->answer, c->exchange))
+        end_answer(c);
+    if (c->finishing)
+        return 0;
+    if (c->answer.state == FRONT_ANSWER_KNOWN)
+        judge_rest(c);
+    bool close = c->last || c->eof || s->front->draining;
+    if (front_answer_h1_output(&c->answer, c->core, c->exchange, close, out, scratch, room,
+                               &count) != ERR_OK) {
+        cut(c); /* and be seen to: an answer until close has no other sign of its end */
+        return 0;
+    }
     if (count > 0)
         wait_idle(c);
     return count;
@@ -557,7 +433,7 @@ static void body_timeout(struct h1 *c)
 {
     if (!may_read(c))
         return; /* it is not the client's turn */
-    if (c->answer == ANSWER_NONE)
+    if (c->answer.state == FRONT_ANSWER_NONE)
         fail(c, 408, "the body stopped");
     else if (!c->exchange)
         finish(c);
@@ -613,7 +489,7 @@ static void open(struct front_session *s)
     c->core = http_h1_create(HTTP_SERVER, &limits);
     c->in_time = true; /* since accept */
     buf_init(&c->body, 0);
-    buf_init(&c->early, 0);
+    front_answer_h1_init(&c->answer);
     s->state = c;
 }
 
@@ -623,7 +499,7 @@ static void close(struct front_session *s)
     front_exchange_end(c->exchange, false);
     http_h1_destroy(c->core);
     buf_fini(&c->body);
-    buf_fini(&c->early);
+    front_answer_h1_fini(&c->answer);
     free(c);
 }
 

@@ -38,7 +38,6 @@ struct h2 {
     int64_t head_at_ms; /* when the head that arrives began; 0: none does */
     int64_t sent_at_ms; /* when body bytes last went out */
     bool served;        /* there was a request */
-    bool eof;
     bool finishing;
 };
 
@@ -101,6 +100,14 @@ static size_t give(struct stream *st, struct span bytes)
     return wants_body(st) ? front_exchange_body(st->exchange, bytes) : 0;
 }
 
+/* What waits for an exchange that does not want it any more. */
+static void drop(struct stream *st)
+{
+    st->dropping = true;
+    credit(st, buf_len(&st->body));
+    buf_release(&st->body);
+}
+
 /* Gives what is there, then the end. */
 static void offer(struct stream *st)
 {
@@ -142,6 +149,8 @@ static void on_head(void *user, const struct http_response *r, bool body)
     enum err e = http_h2_respond(core, st->id, r, st->sending);
     if (e != ERR_OK && e != ERR_CLOSED) /* closed: the stream is about to go */
         http_h2_reset(core, st->id, HTTP_H2_INTERNAL_ERROR);
+    if (!wants_body(st))
+        drop(st);
     moved(st);
     io_stream_kick(st->connection->session->stream);
 }
@@ -158,7 +167,8 @@ static void on_body_ready(void *user)
 static void on_body_wanted(void *user)
 {
     struct stream *st = user;
-    say_continue(st);
+    if (wants_body(st)) /* else it is to be drained */
+        say_continue(st);
     moved(st);
     offer(st);
     io_stream_kick(st->connection->session->stream); /* credit */
@@ -340,18 +350,10 @@ static size_t input(struct front_session *s, struct span bytes)
     return bytes.len;
 }
 
-/* What is whole is still answered. */
+/* Without acknowledgements and credit nothing goes on: the client has left. */
 static void input_end(struct front_session *s)
 {
-    struct h2 *c = s->state;
-    struct stream *next;
-    c->eof = true;
-    for (struct stream *st = c->streams; st; st = next) {
-        next = st->next;
-        if (!st->ended)
-            http_h2_reset(c->core, st->id, HTTP_H2_CANCEL);
-    }
-    io_stream_kick(s->stream);
+    finish(s->state);
 }
 
 static size_t output(struct front_session *s, struct span *out, size_t max, char *scratch,
@@ -361,7 +363,7 @@ static size_t output(struct front_session *s, struct span *out, size_t max, char
     size_t bytes = http_h2_output(c->core, scratch, room);
     must(max >= 1);
     if (bytes == 0) {
-        if (http_h2_is_done(c->core) || (c->eof && !c->streams))
+        if (http_h2_is_done(c->core))
             finish(c);
         return 0;
     }
