@@ -245,6 +245,15 @@ static void on_ready(void *core_)
     rearm(c->link);
 }
 
+static size_t put_head(struct connection *c, struct io_link *l, struct span *out, size_t room)
+{
+    *out = buf_span(&c->head);
+    out->len = out->len < room ? out->len : room;
+    c->head_given = out->len;
+    rearm(l);
+    return out->len;
+}
+
 /* Gives body of the queue with its frame, and the end of the message when that is all. */
 static size_t put_body(struct connection *c, struct io_link *l, struct span *out, size_t room)
 {
@@ -281,13 +290,8 @@ static size_t on_output(void *core_, struct span *out, size_t max, char *scratch
         if (c->link != l)
             return 0;
     }
-    if (buf_len(&c->head) > 0) { /* the request's, or what ends its body */
-        out[count] = buf_span(&c->head);
-        out[count].len = out[count].len < room ? out[count].len : room;
-        c->head_given = out[count].len;
-        room -= out[count++].len;
-        rearm(l);
-    }
+    if (buf_len(&c->head) > 0) /* the request's, or what ends its body */
+        room -= put_head(c, l, &out[count++], room);
     if (c->head_given < buf_len(&c->head) || l->body_ended || l->body_dropped)
         return count;
     if (l->body_wanted && buf_len(&c->body) <= IO_LINK_BODY_BYTES / 2) {
@@ -302,6 +306,9 @@ static size_t on_output(void *core_, struct span *out, size_t max, char *scratch
         link_fail(l, IO_LINK_CUT);
         return 0;
     }
+    /* The end alone: nothing else goes out, so nobody would ask for more. */
+    if (count == 0 && buf_len(&c->head) > 0)
+        (void)put_head(c, l, &out[count++], room);
     if (c->body_given > 0)
         rearm(l);
     return count;

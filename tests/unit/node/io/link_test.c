@@ -713,6 +713,32 @@ static void test_uploads(void **state)
     }
 }
 
+/* When all that was given is out, nothing but the end is left to send: "\r\n0\r\n\r\n", whose
+ * first line end looks like a head's. */
+static void test_upload_that_ends_later(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {{'a', 0}, {'r', 0},   {'n', "1005"},
+                                        {'r', 0}, {'n', "5"}, {'w', OK_HEAD "hello"},
+                                        {0, 0}};
+    struct server s;
+    struct asked a = {.server = &s, .upload = 1000, .stall = true};
+    server_start(&s, steps);
+    struct io_link_target t = target_of(&s);
+    t.first_byte_ms = 2000;
+    start(&a, &t, false, HTTP_LENGTH_UNKNOWN);
+    while (atomic_load(&s.waits) < 3)
+        turn();
+    turn();
+    io_link_body_end(a.link, NULL);
+    fixture_loop_run(&f);
+    assert_int_equal(a.why, IO_LINK_OK);
+    assert_int_equal(a.status, 200);
+    io_links_drop_idle(links);
+    turn();
+    server_stop(&s);
+}
+
 static void test_pause(void **state)
 {
     (void)state;
@@ -966,10 +992,11 @@ static int clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers),      cmocka_unit_test(test_reuse),
-        cmocka_unit_test(test_uploads),      cmocka_unit_test(test_pause),
-        cmocka_unit_test(test_cancel),       cmocka_unit_test(test_connecting),
-        cmocka_unit_test(test_next_address), cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_answers),    cmocka_unit_test(test_reuse),
+        cmocka_unit_test(test_uploads),    cmocka_unit_test(test_upload_that_ends_later),
+        cmocka_unit_test(test_pause),      cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_connecting), cmocka_unit_test(test_next_address),
+        cmocka_unit_test(test_tls),
     };
     return cmocka_run_group_tests(tests, make, clean);
 }
