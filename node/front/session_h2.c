@@ -8,6 +8,7 @@
 #include "base/log.h"
 
 #define ARENA_BYTES (128 * 1024) /* of a stream, beside its head in a few forms */
+#define NOTICE_MS 1000           /* a client that is to leave and idle gets this long for it */
 
 struct h2;
 
@@ -37,6 +38,7 @@ struct h2 {
     int64_t idle_at_ms; /* since when no stream is open */
     int64_t head_at_ms; /* when the head that arrives began; 0: none does */
     int64_t sent_at_ms; /* when body bytes last went out */
+    int64_t told_at_ms; /* when the client was told to leave; 0: it was not */
     bool served;        /* there was a request */
     bool finishing;
 };
@@ -58,6 +60,21 @@ static void finish(struct h2 *c)
     c->finishing = true;
     io_stream_finish(c->session->stream);
     front_session_wait(c->session, idle_ms(c));
+}
+
+static int64_t earlier(int64_t a_ms, int64_t b_ms)
+{
+    return a_ms == 0 || (b_ms != 0 && b_ms < a_ms) ? b_ms : a_ms;
+}
+
+/* When a connection without streams ends. Who is told to leave usually does so by himself, and
+ * a client that sleeps must not hold up a stop. */
+static int64_t idle_until_ms(const struct h2 *c)
+{
+    const struct conf_limits *l = front_session_limits(c->session);
+    int64_t until_ms = c->idle_at_ms + (c->served ? l->keepalive_ms : l->header_ms);
+    int64_t from_ms = c->told_at_ms > c->idle_at_ms ? c->told_at_ms : c->idle_at_ms;
+    return earlier(until_ms, c->told_at_ms ? from_ms + NOTICE_MS : 0);
 }
 
 /* Something moved on the stream; the next time is the client's to move. */
@@ -270,7 +287,7 @@ static void on_stream_close(void *user, int32_t id, uint32_t error)
     if (c->streams)
         return;
     c->idle_at_ms = now_ms(c);
-    front_session_wait_at_most(c->session, front_session_limits(c->session)->keepalive_ms);
+    front_session_wait_at_most(c->session, (uint32_t)(idle_until_ms(c) - now_ms(c)));
 }
 
 static enum err on_read_body(void *user, int32_t id, char *out, size_t room, size_t *out_len,
@@ -374,11 +391,6 @@ static size_t output(struct front_session *s, struct span *out, size_t max, char
 
 /* ---- times, ends */
 
-static int64_t earlier(int64_t a_ms, int64_t b_ms)
-{
-    return a_ms == 0 || (b_ms != 0 && b_ms < a_ms) ? b_ms : a_ms;
-}
-
 /* Is it the client who must move next? */
 static bool is_clients_turn(const struct stream *st)
 {
@@ -414,12 +426,11 @@ static int64_t look_at_streams(struct h2 *c)
 /* No stream is open. Returns when to look again. */
 static int64_t look_at_idle(struct h2 *c)
 {
-    const struct conf_limits *l = front_session_limits(c->session);
-    int64_t due_ms = c->idle_at_ms + (c->served ? l->keepalive_ms : l->header_ms);
+    int64_t due_ms = idle_until_ms(c);
     http_h2_trim(c->core);
     if (now_ms(c) < due_ms)
         return due_ms;
-    http_h2_end(c->core, HTTP_H2_NO_ERROR, "idle");
+    http_h2_end(c->core, HTTP_H2_NO_ERROR, c->told_at_ms ? "stopping" : "idle");
     finish(c);
     return 0;
 }
@@ -446,10 +457,17 @@ static void timeout(struct front_session *s)
     io_stream_kick(s->stream);
 }
 
+static void tell_to_leave(struct h2 *c)
+{
+    if (c->told_at_ms == 0)
+        c->told_at_ms = now_ms(c);
+    http_h2_goaway(c->core);
+    front_session_wait_at_most(c->session, NOTICE_MS);
+}
+
 static void drain(struct front_session *s)
 {
-    struct h2 *c = s->state;
-    http_h2_goaway(c->core);
+    tell_to_leave(s->state);
     io_stream_kick(s->stream);
 }
 
@@ -471,7 +489,7 @@ static void open(struct front_session *s)
     c->idle_at_ms = s->accepted_at_ms;
     s->state = c;
     if (s->front->draining)
-        http_h2_goaway(c->core);
+        tell_to_leave(c);
 }
 
 static void log_end(const struct h2 *c)
