@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "admin/auth.h"
 #include "admin/cli/cli.h"
@@ -11,6 +12,7 @@
 #include "conf/schema.h"
 #include "node/ask_node_ev.h"
 #include "node/names_ev.h"
+#include "node/rights.h"
 #include "node/serve.h"
 #include "node/setup/setup.h"
 
@@ -49,6 +51,7 @@ static int run_check(int argc, char **argv)
 {
     struct conf_faults faults = {0};
     struct setup *setup = NULL;
+    struct node_rights rights;
     if (argc != 2)
         return misused("check FILE");
     log_set_level(LOG_ERROR); /* names are told as warnings of the file */
@@ -56,6 +59,8 @@ static int run_check(int argc, char **argv)
     if (conf) {
         admin_auth_destroy(admin_auth_create(conf, &faults)); /* the tokens' files */
         node_names_check(conf, &faults);
+        if (geteuid() == 0) /* others may check what only root can start */
+            (void)!node_rights_find(conf->node.user, &rights, &faults);
         setup = setup_create(conf, NULL, (int64_t)time(NULL), &faults);
     }
     conf_faults_sort(&faults);
