@@ -11,6 +11,7 @@ import os
 import pathlib
 import random
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -26,6 +27,13 @@ LIVE = []
 
 def binary():
     return os.environ.get("PERIGEE_BIN") or str(ROOT / "build/release/perigee")
+
+
+def program(*arguments, deadline_s=20, **how):
+    """Runs a sub-command to its end: .returncode, .stdout, .stderr (text)."""
+    return subprocess.run([binary(), *map(str, arguments)], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          errors="replace", timeout=deadline_s, **how)
 
 
 def live_nodes():
@@ -123,9 +131,12 @@ def config(origin_port, **sections):
 
 
 class Node:
-    """The program, its folder and its ports. The fixture that made it closes it."""
+    """The program, its folder and its ports. The fixture that made it closes it.
 
-    def __init__(self, folder, config_given, certs, environment=None):
+    files: how many it may have open (RLIMIT_NOFILE), soft and hard.
+    """
+
+    def __init__(self, folder, config_given, certs, environment=None, files=None):
         self.folder = pathlib.Path(folder)
         self.name = self.folder.name
         self.certs = certs
@@ -134,6 +145,7 @@ class Node:
         self.log_file = self.folder / "stderr.log"
         self.stdout_file = self.folder / "stdout.log"
         self.environment = {**os.environ, **(environment or {})}
+        self.files = files
         self.process = None
         self.log_file.touch()
         self.write(config_given)
@@ -158,11 +170,15 @@ class Node:
         with open(self.log_file, "ab") as log, open(self.stdout_file, "ab") as out:
             self.process = subprocess.Popen(
                 [binary(), "serve", "-c", str(self.file)], stdin=subprocess.DEVNULL,
-                stdout=out, stderr=log, env=self.environment, cwd=self.folder)
+                stdout=out, stderr=log, env=self.environment, cwd=self.folder,
+                preexec_fn=self.limit if self.files else None)
         LIVE.append(self)
         if wait:
             self.wait_ready()
         return self
+
+    def limit(self):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.files, self.files))
 
     def wait_ready(self):
         def is_ready():
