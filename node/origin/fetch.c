@@ -202,10 +202,6 @@ static void on_attempt(struct io_task *t)
     struct origin_fetch *f = CONTAINER_OF(t, struct origin_fetch, attempt_task);
     struct http_request r;
     struct arena a;
-    if (!cache_intake_wanted(&f->intake)) {
-        fail(f, CACHE_FAILURE_CANCELLED);
-        return;
-    }
     if (!f->again && !pick(f)) {
         fail(f, CACHE_FAILURE_UNAVAILABLE);
         return;
@@ -465,7 +461,6 @@ void origin_fetch_figures(const struct origin_fetch *f, struct origin_fetch_figu
 void origin_fetch_leave(struct origin_fetch *f)
 {
     f->watched = false;
-    io_task_cancel(&f->left_task);
     if (needs_body(f))
         fail(f, CACHE_FAILURE_CANCELLED);
 }

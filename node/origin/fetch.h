@@ -73,8 +73,9 @@ struct origin_fetch_start {
 /* Never calls back from inside. When it cannot even begin, the fill fails (the reader hears
  * it) and NULL is returned: nobody watches. */
 struct origin_fetch *origin_fetch_begin(const struct origin_fetch_start *s);
-/* Takes what fits; then body_room comes. Bytes given after an answer from 300 up are dropped.
- */
+/* Takes what fits, and nothing until a request's head leaves (so that another server can have
+ * it all); body_room comes then, and when there is room again. Bytes given after an answer
+ * from 300 up are dropped. */
 size_t origin_fetch_body(struct origin_fetch *f, struct span bytes);
 void origin_fetch_body_end(struct origin_fetch *f, const struct http_fields *trailers);
 void origin_fetch_figures(const struct origin_fetch *f, struct origin_fetch_figures *out);

@@ -15,11 +15,35 @@ static void assert_field(const struct memory_object *o, const char *name, const 
         fail_msg("%s: %.*s", name, SPAN_ARG(f ? f->value : SPAN("none")));
 }
 
+/* Reads a head and all of its body, chunks up to a trailer "x-sum: 1"; how many bytes that
+ * has, with its frame. */
+static size_t swallow(struct server *s, int64_t declared)
+{
+    char tail[6] = "";
+    size_t head = 0, got = 0;
+    for (bool over = false; !over;) {
+        UNTIL(server_read(s) && s->got_len > 0);
+        char *end = head ? NULL : strstr(s->got, "\r\n\r\n");
+        if (end)
+            head = (size_t)(end - s->got) + 4;
+        for (size_t i = s->got_len < 5 ? 0 : s->got_len - 5; i < s->got_len; i++) {
+            memmove(tail, tail + 1, 4);
+            tail[4] = s->got[i];
+        }
+        got += s->got_len;
+        over = declared > 0 ? got >= head + (size_t)declared : strcmp(tail, "1\r\n\r\n") == 0;
+        s->got_len = 0;
+    }
+    assert_true(head > 0);
+    return got - head;
+}
+
 static void one_answer(void **state)
 {
     (void)state;
     struct asked a, b;
     stage_origin(1, 1);
+    scene_purge(&scene, PURGE_URL, PURGE_HARD, "http://h.x/one?x=1"); /* what comes is newer */
     asked_open(&a, HTTP_GET, "/one?x=1", CACHE_LEAD);
     asked_begin(&a, 0);
     /* What the exchange had is gone. */
@@ -121,7 +145,7 @@ static void failing_over(void **state)
         server_close(&servers[0]);
         server_bind(&servers[0], rows[i].trouble != REFUSES);
         stage_origin(2, rows[i].retry_max);
-        limits.origin_first_byte_ms = rows[i].trouble == IS_SILENT ? 200 : 15000;
+        limits.origin_first_byte_ms = rows[i].trouble == IS_SILENT ? 200 : 60000;
         snprintf(target, sizeof(target), "/row%zu", i);
         asked_open(&a, rows[i].method, target,
                    rows[i].method == HTTP_GET ? CACHE_LEAD : CACHE_PASS);
@@ -133,7 +157,7 @@ static void failing_over(void **state)
         play_trouble(rows[i].trouble, (size_t)rows[i].body_bytes);
         if (passes) {
             server_asked(&servers[1]);
-            limits.origin_first_byte_ms = 15000;
+            limits.origin_first_byte_ms = 60000;
             if (rows[i].body_bytes) { /* all of it */
                 assert_true(server_holds(&servers[1], "\r\ncontent-length: 1000\r\n"));
                 UNTIL(server_read(&servers[1]) && servers[1].got_len > 1000);
@@ -164,28 +188,131 @@ static void failing_over(void **state)
 static void all_fail(void **state)
 {
     (void)state;
-    struct asked a;
+    static const struct {
+        uint32_t servers, retry_max, attempts;
+        enum cache_failure failure;
+    } rows[] = {
+        {1, 10, 1, CACHE_FAILURE_REFUSED},     {3, 10, 3, CACHE_FAILURE_REFUSED},
+        {3, 1, 2, CACHE_FAILURE_REFUSED},      {3, 0, 1, CACHE_FAILURE_REFUSED},
+        {0, 10, 0, CACHE_FAILURE_UNAVAILABLE},
+    };
     for (int i = 0; i < SERVERS; i++) {
         server_close(&servers[i]);
         server_bind(&servers[i], false);
     }
-    stage_origin(2, 10);
-    asked_open(&a, HTTP_GET, "/none", CACHE_LEAD);
-    asked_begin(&a, 0);
-    assert_int_equal(asked_head(&a), MEMORY_HEAD_FAILED);
-    assert_int_equal(memory_reader_failure(&a.client->reader), CACHE_FAILURE_REFUSED);
-    UNTIL(a.lefts == 1);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct asked a;
+        stage_origin(rows[i].servers, rows[i].retry_max);
+        asked_open(&a, HTTP_GET, "/none", CACHE_LEAD);
+        asked_begin(&a, 0);
+        assert_int_equal(asked_head(&a), MEMORY_HEAD_FAILED);
+        assert_int_equal(memory_reader_failure(&a.client->reader), rows[i].failure);
+        UNTIL(a.lefts == 1);
+        assert_int_equal(a.figures.attempts, rows[i].attempts);
+        assert_int_equal(*a.figures.server != 0, rows[i].attempts > 0);
+        asked_close(&a);
+    }
+}
+
+/* A resolver whose server never answers. */
+static int silent_names(void)
+{
+    char text[32];
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(sa);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+    snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(sa.sin_port));
+    io_resolver_use(resolver, text, 200);
+    return fd;
+}
+
+/* Offers the body all the time, and nobody may take it, until that attempt. */
+static void offer_until(struct asked *a, uint32_t attempt)
+{
+    for (;;) {
+        origin_fetch_figures(a->fetch, &a->figures);
+        if (a->figures.attempts == attempt)
+            return;
+        asked_give(a);
+        assert_int_equal(a->given, 0);
+        loop_turn();
+    }
+}
+
+/* A body is not taken by a server that is not there yet, so that another one can have it. */
+static void before_it_is_sent(void **state)
+{
+    (void)state;
+    struct asked a;
+    int fd = silent_names();
+    names[0] = "slow.example";
+    stage_origin(2, 1);
+    asked_open(&a, HTTP_POST, "/name", CACHE_PASS);
+    a.upload = 1000;
+    a.upload_ends = true;
+    asked_begin(&a, 1000);
+    offer_until(&a, 2);
+    server_accept(&servers[1]);
+    assert_int_equal(swallow(&servers[1], 1000), 1000);
+    server_say(&servers[1], OK_HEAD "hello");
+    UNTIL(fetches.count == 0);
     assert_int_equal(a.figures.attempts, 2);
+    ASSERT_READS(a.client, "hello");
     asked_close(&a);
-    stage_origin(0, 1);
-    asked_open(&a, HTTP_GET, "/none", CACHE_LEAD);
-    asked_begin(&a, 0);
-    assert_int_equal(asked_head(&a), MEMORY_HEAD_FAILED);
-    assert_int_equal(memory_reader_failure(&a.client->reader), CACHE_FAILURE_UNAVAILABLE);
-    UNTIL(a.lefts == 1);
-    assert_int_equal(a.figures.attempts, 0);
-    assert_string_equal(a.figures.server, "");
+    close(fd);
+}
+
+/* A body that the client has not begun can still go to another server. */
+static void body_not_begun(void **state)
+{
+    (void)state;
+    struct asked a;
+    int fd = silent_names();
+    names[1] = "slow.example";
+    stage_origin(3, 2);
+    asked_open(&a, HTTP_PUT, "/later", CACHE_PASS);
+    asked_begin(&a, 1000); /* room is told, and nothing comes */
+    server_asked(&servers[0]);
+    assert_int_equal(a.rooms, 1);
+    server_hang_up(&servers[0]);
+    UNTIL((origin_fetch_figures(a.fetch, &a.figures), a.figures.attempts == 2));
+    a.upload = 1000;
+    a.upload_ends = true;
+    offer_until(&a, 3);
+    server_accept(&servers[2]);
+    assert_int_equal(swallow(&servers[2], 1000), 1000);
+    assert_int_equal(a.rooms, 2);
+    server_say(&servers[2], OK_HEAD "hello");
+    UNTIL(fetches.count == 0);
+    assert_int_equal(a.figures.attempts, 3);
     asked_close(&a);
+    close(fd);
+}
+
+/* What the request says of its body, and what comes, differ. */
+static void bodies_that_do_not_come(void **state)
+{
+    (void)state;
+    stage_origin(1, 1);
+    for (int claims = 0; claims < 2; claims++) {
+        struct asked a;
+        asked_open(&a, HTTP_POST, "/hidden", CACHE_PASS);
+        a.hides_body = !claims;
+        a.claims_body = claims;
+        asked_begin(&a, claims ? 0 : 1000);
+        server_asked(&servers[0]);
+        assert_true(server_holds(&servers[0], "\r\ncontent-length: 0\r\n"));
+        assert_int_equal(a.rooms, 0);
+        assert_int_equal(origin_fetch_body(a.fetch, SPAN("body")), 4); /* and forgotten */
+        origin_fetch_body_end(a.fetch, NULL);
+        server_say(&servers[0], OK_HEAD "hello");
+        UNTIL(fetches.count == 0);
+        ASSERT_READS(a.client, "hello");
+        asked_close(&a);
+        io_links_drop_idle(links);
+    }
 }
 
 /* Each request begins with the next server. */
@@ -251,6 +378,43 @@ static void a_kept_connection_was_closed(void **state)
     asked_close(&a);
 }
 
+/* After a kept connection that was closed, not even another kept one is tried. */
+static void two_kept_connections(void **state)
+{
+    (void)state;
+    struct asked a, b;
+    struct server older = {.fd = -1};
+    stage_origin(1, 0);
+    asked_open(&a, HTTP_GET, "/a", CACHE_LEAD);
+    asked_begin(&a, 0);
+    server_asked(&servers[0]);
+    older.fd = servers[0].fd;
+    servers[0].fd = -1;
+    asked_open(&b, HTTP_GET, "/b", CACHE_LEAD);
+    asked_begin(&b, 0);
+    server_asked(&servers[0]);
+    server_say(&older, OK_HEAD "hello");
+    UNTIL(fetches.count == 1);
+    server_say(&servers[0], OK_HEAD "hello");
+    UNTIL(fetches.count == 0);
+    asked_close(&a);
+    asked_close(&b);
+    servers[0].got_len = 0;
+    asked_open(&a, HTTP_GET, "/c", CACHE_LEAD);
+    asked_begin(&a, 0);
+    UNTIL(has_head(&servers[0])); /* the newer one */
+    server_asked(&servers[0]);
+    server_say(&servers[0], OK_HEAD "hello");
+    UNTIL(fetches.count == 0);
+    ASSERT_READS(a.client, "hello");
+    assert_int_equal(a.figures.attempts, 2);
+    assert_int_equal(servers[0].accepted, 3);
+    assert_true(server_read(&older));
+    assert_int_equal(older.got_len, 0);
+    asked_close(&a);
+    server_hang_up(&older);
+}
+
 /* What may not be sent twice gets a connection of its own. */
 static void fresh_connections(void **state)
 {
@@ -304,7 +468,7 @@ static void validation(void **state)
     server_asked(&servers[0]);
     assert_true(server_holds(&servers[0], "\r\nif-none-match: \"v1\"\r\n"));
     server_say(&servers[0], "HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\n"
-                            "Cache-Control: max-age=60\r\n\r\n");
+                            "Cache-Control: max-age=60\r\nContent-Length: 1000000\r\n\r\n");
     assert_int_equal(asked_head(&a), MEMORY_HEAD_READY);
     ASSERT_READS(a.client, "stored");
     UNTIL(fetches.count == 0);
@@ -372,28 +536,6 @@ static void draining(void **state)
     }
 }
 
-/* Reads a head and all of its body; how many bytes that has, with its frame. */
-static size_t swallow(struct server *s, int64_t declared)
-{
-    char tail[6] = "";
-    size_t head = 0, got = 0;
-    for (bool over = false; !over;) {
-        UNTIL(server_read(s) && s->got_len > 0);
-        char *end = head ? NULL : strstr(s->got, "\r\n\r\n");
-        if (end)
-            head = (size_t)(end - s->got) + 4;
-        for (size_t i = s->got_len < 5 ? 0 : s->got_len - 5; i < s->got_len; i++) {
-            memmove(tail, tail + 1, 4);
-            tail[4] = s->got[i];
-        }
-        got += s->got_len;
-        over = declared > 0 ? got >= head + (size_t)declared : strcmp(tail, "0\r\n\r\n") == 0;
-        s->got_len = 0;
-    }
-    assert_true(head > 0);
-    return got - head;
-}
-
 static void uploads(void **state)
 {
     (void)state;
@@ -406,12 +548,15 @@ static void uploads(void **state)
         {"chunked", 32000000, HTTP_LENGTH_UNKNOWN},
         {"chunked and empty", 0, HTTP_LENGTH_UNKNOWN},
     };
+    struct http_field sum = {.name = SPAN("x-sum"), .value = SPAN("1")};
+    struct http_fields trailers = {.at = &sum, .count = 1, .room = 1};
     stage_origin(1, 1);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct asked a;
         asked_open(&a, HTTP_POST, "/up", CACHE_PASS);
         a.upload = rows[i].upload;
         a.upload_ends = true;
+        a.trailers = rows[i].declared < 0 ? &trailers : NULL;
         asked_begin(&a, rows[i].declared);
         if (rows[i].upload == 0)
             asked_give(&a); /* its end is known at once */
@@ -650,6 +795,26 @@ static void odd_answers(void **state)
     }
 }
 
+static void trailers_of_an_answer(void **state)
+{
+    (void)state;
+    struct asked a;
+    size_t bytes;
+    stage_origin(1, 1);
+    asked_open(&a, HTTP_GET, "/trailers", CACHE_LEAD);
+    asked_begin(&a, 0);
+    server_asked(&servers[0]);
+    server_say(&servers[0],
+               "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\n"
+               "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n");
+    assert_int_equal(asked_head(&a), MEMORY_HEAD_READY);
+    assert_int_equal(asked_read(&a, &bytes), ERR_CLOSED);
+    assert_int_equal(bytes, 5);
+    const struct http_fields *t = memory_reader_trailers(&a.client->reader);
+    assert_true(t && http_fields_find_text(t, SPAN("x-sum")));
+    asked_close(&a);
+}
+
 static void broken_bodies(void **state)
 {
     (void)state;
@@ -657,20 +822,23 @@ static void broken_bodies(void **state)
         const char *why;
         bool silent;
         enum cache_failure failure;
+        const char *said;
     } rows[] = {
-        {"cut", false, CACHE_FAILURE_INCOMPLETE},
-        {"silence", true, CACHE_FAILURE_TIMEOUT},
+        {"cut", false, CACHE_FAILURE_INCOMPLETE, OK_HEAD "hel"},
+        {"silence", true, CACHE_FAILURE_TIMEOUT, OK_HEAD "hel"},
+        {"no chunk", false, CACHE_FAILURE_INCOMPLETE,
+         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"},
     };
-    stage_origin(2, 1);
+    stage_origin(3, 1);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct asked a;
         size_t bytes;
         uint64_t timeouts = counter_sum(COUNTER_ORIGIN_TIMEOUTS);
-        limits.origin_idle_ms = rows[i].silent ? 200 : 15000;
+        limits.origin_idle_ms = rows[i].silent ? 200 : 60000;
         asked_open(&a, HTTP_GET, "/broken", CACHE_LEAD);
         asked_begin(&a, 0);
         server_asked(&servers[i]);
-        server_say(&servers[i], OK_HEAD "hel");
+        server_say(&servers[i], rows[i].said);
         assert_int_equal(asked_head(&a), MEMORY_HEAD_READY);
         if (!rows[i].silent)
             server_hang_up(&servers[i]);
@@ -910,8 +1078,12 @@ int main(void)
         STAGED(one_answer),
         STAGED(failing_over),
         STAGED(all_fail),
+        STAGED(before_it_is_sent),
+        STAGED(body_not_begun),
+        STAGED(bodies_that_do_not_come),
         STAGED(takes_turns),
         STAGED(a_kept_connection_was_closed),
+        STAGED(two_kept_connections),
         STAGED(fresh_connections),
         STAGED(validation),
         STAGED(draining),
@@ -921,6 +1093,7 @@ int main(void)
         STAGED(readers_gone),
         STAGED(slow_readers),
         STAGED(odd_answers),
+        STAGED(trailers_of_an_answer),
         STAGED(broken_bodies),
         STAGED(cannot_begin),
         STAGED(in_the_background),

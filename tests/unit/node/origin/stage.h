@@ -12,7 +12,7 @@
 #include "tests/unit/cache/scene.h"
 #include "tests/unit/node/io/fixture.h"
 
-#define SERVERS 2
+#define SERVERS 3
 
 /* A listening socket, and the one connection that is spoken with. */
 struct server {
@@ -33,6 +33,7 @@ static struct server servers[SERVERS];
 static struct origin *origin;
 static struct snapshot *setup;
 static unsigned setups_gone;
+static const char *names[SERVERS]; /* of servers that are not asked for by address */
 
 /* ---- time */
 
@@ -175,6 +176,9 @@ struct asked {
     struct origin_fetch_watcher watcher;
     struct origin_fetch_figures figures;
     unsigned rooms, lefts;
+    bool hides_body;  /* the request has one, and it does not come */
+    bool claims_body; /* the other way round */
+    const struct http_fields *trailers;
     size_t upload, given; /* bytes of the request's body still to give; given */
     bool upload_ends;     /* gives the end, too, when all was taken */
     bool leave_in_room;
@@ -228,7 +232,7 @@ static void asked_give(struct asked *a)
     }
     if (a->fetch && a->upload_ends) {
         a->upload_ends = false;
-        origin_fetch_body_end(a->fetch, NULL);
+        origin_fetch_body_end(a->fetch, a->trailers);
     }
 }
 
@@ -276,7 +280,7 @@ static void asked_begin_with(struct asked *a, struct copied copied, int64_t body
         .copied = &copied,
         .copy_bytes = sizeof(copied),
         .own = stage_own,
-        .has_body = body_bytes != 0,
+        .has_body = (body_bytes != 0 && !a->hides_body) || a->claims_body,
         .watcher = &a->watcher,
     };
     a->fetch = origin_fetch_begin(&s);
@@ -348,7 +352,7 @@ static void setup_gone(struct snapshot *s)
     free(s);
 }
 
-/* An origin of the first `count` servers, which are bound. tls: with that CA. */
+/* An origin of the first `count` servers, which are bound. ca: by https. */
 static void stage_origin_with(uint32_t count, uint32_t retry_max, const char *ca)
 {
     static char authority[SERVERS][32];
@@ -356,7 +360,7 @@ static void stage_origin_with(uint32_t count, uint32_t retry_max, const char *ca
     struct conf_faults faults = {0};
     for (uint32_t i = 0; i < count; i++) {
         snprintf(authority[i], sizeof(authority[i]), "127.0.0.1:%u", servers[i].port);
-        at[i] = (struct conf_origin_server){.host = "127.0.0.1",
+        at[i] = (struct conf_origin_server){.host = names[i] ? names[i] : "127.0.0.1",
                                             .port = servers[i].port,
                                             .authority = authority[i],
                                             .tls = ca != NULL};
@@ -390,15 +394,16 @@ static int stage_open(void **state)
     scene.now_s = loop.loop->now_s;
     cache_tick(scene.cache, 2000, scene.now_s);
     limits = (struct conf_limits){.origin_connect_ms = 5000,
-                                  .origin_first_byte_ms = 15000,
-                                  .origin_idle_ms = 15000,
+                                  .origin_first_byte_ms = 60000, /* longer than UNTIL */
+                                  .origin_idle_ms = 60000,
                                   .origin_keepalive_ms = 15000};
     fetches = (struct origin_fetches){0};
+    memset(names, 0, sizeof(names));
     setups_gone = 0;
     setup = must_alloc(sizeof(*setup));
     snapshot_init(setup, setup_gone);
-    server_bind(&servers[0], true);
-    server_bind(&servers[1], true);
+    for (unsigned i = 0; i < SERVERS; i++)
+        server_bind(&servers[i], true);
     return 0;
 }
 
