@@ -11,6 +11,7 @@
 struct slot {
     atomic_ullong name; /* 0: free */
     atomic_ullong hard, soft;
+    bool scoped; /* the writers': a name for one site */
 };
 struct table {
     uint32_t size, used; /* a power of two; used: by the writers */
@@ -38,6 +39,8 @@ struct memory_epoch {
     uint64_t reserved[MEMORY_EPOCH_RESERVED];
     uint32_t reserved_count;
     atomic_uint names;
+    atomic_uint kept;    /* names and prefixes for one site: what no sweep forgets */
+    atomic_ullong swept; /* no purge up to this number is needed any more */
 };
 
 static struct table *create_table(uint32_t size)
@@ -238,6 +241,7 @@ static void grow(struct memory_epoch *e)
         atomic_init(&t->slots[k].name, name);
         atomic_init(&t->slots[k].hard, hard);
         atomic_init(&t->slots[k].soft, soft);
+        t->slots[k].scoped = from->scoped;
         t->used++;
     }
     atomic_store(&e->table, t);
@@ -292,8 +296,11 @@ static void put_name(struct memory_epoch *e, uint64_t name, bool scoped, enum pu
         return;
     }
     if (!atomic_load_explicit(&s->hard, memory_order_relaxed) &&
-        !atomic_load_explicit(&s->soft, memory_order_relaxed))
+        !atomic_load_explicit(&s->soft, memory_order_relaxed)) {
         atomic_fetch_add_explicit(&e->names, 1, memory_order_release);
+        atomic_fetch_add_explicit(&e->kept, scoped, memory_order_relaxed);
+        s->scoped = scoped;
+    }
     if (scoped)
         atomic_fetch_add_explicit(&e->scoped, 1, memory_order_release);
     raise_to(mode == PURGE_HARD ? &s->hard : &s->soft, no);
@@ -325,6 +332,7 @@ static void put_prefix(struct memory_epoch *e, struct span text, uint64_t site,
             (struct prefix){.text = must_alloc(text.len + 1), .len = text.len, .site = site};
         memcpy(room->text, text.ptr, text.len);
         atomic_fetch_add_explicit(&e->prefix_count, 1, memory_order_release);
+        atomic_fetch_add_explicit(&e->kept, site != 0, memory_order_relaxed);
     }
     if (room && mode == PURGE_HARD)
         room->hard = room->hard > no ? room->hard : no;
@@ -454,32 +462,67 @@ static bool forget(atomic_ullong *at, uint64_t no)
     return is != 0;
 }
 
-unsigned memory_epoch_forget(struct memory_epoch *e, uint64_t no)
+static uint64_t lower(uint64_t lowest, uint64_t no)
 {
-    unsigned count = 0;
-    pthread_mutex_lock(&e->write_lock);
+    return no && no < lowest ? no : lowest;
+}
+
+static uint64_t lower_slot(uint64_t lowest, const struct slot *s)
+{
+    lowest = lower(lowest, atomic_load_explicit(&s->hard, memory_order_relaxed));
+    return lower(lowest, atomic_load_explicit(&s->soft, memory_order_relaxed));
+}
+
+/* *lowest: the lowest number of what stays, if it is lower. */
+static unsigned forget_names(struct memory_epoch *e, uint64_t no, uint64_t *lowest)
+{
     struct table *t = atomic_load_explicit(&e->table, memory_order_relaxed);
+    unsigned count = 0;
     for (uint32_t i = 0; i < t->size; i++) {
         struct slot *s = &t->slots[i];
-        bool hard = forget(&s->hard, no), soft = forget(&s->soft, no);
+        bool hard = !s->scoped && forget(&s->hard, no);
+        bool soft = !s->scoped && forget(&s->soft, no);
         if ((hard || soft) && !atomic_load_explicit(&s->hard, memory_order_relaxed) &&
             !atomic_load_explicit(&s->soft, memory_order_relaxed))
             count++;
+        *lowest = lower_slot(*lowest, s);
     }
     atomic_fetch_sub_explicit(&e->names, count, memory_order_release);
+    return count;
+}
+
+static unsigned forget_prefixes(struct memory_epoch *e, uint64_t no, uint64_t *lowest)
+{
+    unsigned count = 0;
     pthread_mutex_lock(&e->prefix_lock);
     for (uint32_t i = 0; i < MEMORY_EPOCH_PREFIXES; i++) {
         struct prefix *p = &e->prefixes[i];
-        if (!p->text || p->hard > no || p->soft > no)
-            continue;
-        free(p->text);
-        *p = (struct prefix){0};
-        atomic_fetch_sub_explicit(&e->prefix_count, 1, memory_order_release);
-        count++;
+        if (p->text && !p->site && p->hard <= no && p->soft <= no) {
+            free(p->text);
+            *p = (struct prefix){0};
+            atomic_fetch_sub_explicit(&e->prefix_count, 1, memory_order_release);
+            count++;
+        }
+        *lowest = lower(lower(*lowest, p->hard), p->soft);
     }
     pthread_mutex_unlock(&e->prefix_lock);
+    return count;
+}
+
+unsigned memory_epoch_forget(struct memory_epoch *e, uint64_t no)
+{
+    pthread_mutex_lock(&e->write_lock);
+    uint64_t lowest = lower(no + 1, atomic_load_explicit(&e->all_hard, memory_order_relaxed));
+    lowest = lower(lowest, atomic_load_explicit(&e->all_soft, memory_order_relaxed));
+    unsigned count = forget_names(e, no, &lowest) + forget_prefixes(e, no, &lowest);
+    raise_to(&e->swept, lowest - 1);
     pthread_mutex_unlock(&e->write_lock);
     return count;
+}
+
+uint64_t memory_epoch_swept(const struct memory_epoch *e)
+{
+    return atomic_load_explicit(&e->swept, memory_order_relaxed);
 }
 
 void memory_epoch_figures(const struct memory_epoch *e, struct memory_epoch_figures *out)
@@ -487,6 +530,7 @@ void memory_epoch_figures(const struct memory_epoch *e, struct memory_epoch_figu
     *out = (struct memory_epoch_figures){
         .names = atomic_load_explicit(&e->names, memory_order_relaxed),
         .prefixes = atomic_load_explicit(&e->prefix_count, memory_order_relaxed),
+        .kept = atomic_load_explicit(&e->kept, memory_order_relaxed),
         .apply_no = memory_epoch_now(e),
     };
 }

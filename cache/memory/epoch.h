@@ -73,11 +73,15 @@ uint64_t memory_epoch_tag(const struct memory_epoch *e, struct span tag);
 enum memory_purged memory_epoch_check(struct memory_epoch *e, const struct memory_names *n,
                                       uint64_t fill_no, atomic_ullong *memo);
 /* Names whose numbers are all <= `no` leave: nothing older than `no` that they match is left
- * anywhere, on disk neither (purge.md, Fences). Purges of everything stay. How many left. */
+ * anywhere, on disk neither (purge.md, Fences). Purges of everything stay, and names for one
+ * site: whoever sweeps does not know an object's site. How many left. */
 unsigned memory_epoch_forget(struct memory_epoch *e, uint64_t no);
+/* No purge with a number up to this one is needed any more. */
+uint64_t memory_epoch_swept(const struct memory_epoch *e);
 
 struct memory_epoch_figures {
     uint64_t names, prefixes, apply_no;
+    uint64_t kept; /* of names and prefixes: those that no sweep forgets */
 };
 void memory_epoch_figures(const struct memory_epoch *e, struct memory_epoch_figures *out);
 /* Does the purge name it? For counting; no numbers. */

@@ -73,7 +73,7 @@ void memory_sweep_tick(struct memory_sweep *s, int64_t now_ms)
         return;
     s->next_ms = now_ms + MEMORY_SWEEP_MS;
     memory_epoch_figures(s->tier->epoch, &f);
-    if (f.names + f.prefixes == 0 ||
+    if (f.names + f.prefixes <= f.kept ||
         atomic_load_explicit(&s->tier->scanning, memory_order_relaxed))
         return;
     atomic_store(&s->under_way, true);

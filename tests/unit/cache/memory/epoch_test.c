@@ -273,6 +273,68 @@ static void test_purge_of_all_is_seen_by_all_but_sweeps(void **state)
     memory_epoch_destroy(e);
 }
 
+/* A sweep does not know an object's site: what was purged for one stays purged. */
+static void test_names_for_one_site_are_not_forgotten(void **state)
+{
+    (void)state;
+    static const struct {
+        enum purge_kind kind;
+        const char *name;
+    } purges[] = {{PURGE_URL, "a.b/x"}, {PURGE_TAG, "t1"},       {PURGE_PREFIX, "a.b/"},
+                  {PURGE_HOST, "a.b"},  {PURGE_PREFIX, "a.b/x"}, {PURGE_ALL, ""}};
+    for (size_t i = 0; i < sizeof purges / sizeof purges[0]; i++) {
+        struct memory_epoch *e = memory_epoch_create(&key, BOOT);
+        struct memory_epoch_figures f;
+        uint64_t tag;
+        struct span name = span_text(purges[i].name);
+        struct memory_purge p = purge_of(purges[i].kind, PURGE_HARD, &name, "s");
+        struct memory_names n = names_of(e, "a.b/x", "s", "t1", &tag);
+        memory_epoch_apply(e, &p, memory_epoch_reserve(e));
+        purge_url(e, "c.d/", memory_epoch_reserve(e));
+        assert_int_equal(memory_epoch_forget(e, memory_epoch_now(e)), 1);
+        assert_int_equal(memory_epoch_check(e, &n, FIRST, NULL), MEMORY_PURGED_HARD);
+        assert_int_equal(memory_epoch_swept(e), FIRST);
+        memory_epoch_figures(e, &f);
+        assert_int_equal(f.names + f.prefixes, 1);
+        assert_int_equal(f.kept, 1);
+        /* also when the table gpurges */
+        for (int k = 0; k < 5000; k++) {
+            char url[32];
+            print_url(url, k);
+            purge_url(e, url, memory_epoch_reserve(e));
+        }
+        (void)memory_epoch_forget(e, memory_epoch_now(e));
+        assert_int_equal(memory_epoch_check(e, &n, FIRST, NULL), MEMORY_PURGED_HARD);
+        memory_epoch_destroy(e);
+    }
+}
+
+static void test_what_is_swept(void **state)
+{
+    (void)state;
+    struct memory_epoch *e = memory_epoch_create(&key, BOOT);
+    struct memory_purge all = {.kind = PURGE_ALL, .mode = PURGE_HARD};
+    assert_int_equal(memory_epoch_swept(e), 0);
+    purge_url(e, "a.b/1", memory_epoch_reserve(e));
+    purge_url(e, "a.b/2", memory_epoch_reserve(e));
+    purge_url(e, "a.b/3", memory_epoch_reserve(e));
+    (void)memory_epoch_forget(e, FIRST + 2);
+    assert_int_equal(memory_epoch_swept(e), FIRST + 2);
+    memory_epoch_apply(e, &all, memory_epoch_reserve(e)); /* 4 */
+    purge_url(e, "a.b/5", memory_epoch_reserve(e));
+    (void)memory_epoch_forget(e, FIRST + 5);
+    assert_int_equal(memory_epoch_swept(e), FIRST + 3); /* the purge of all stays */
+    all.mode = PURGE_SOFT;
+    memory_epoch_apply(e, &all, memory_epoch_reserve(e)); /* 6 */
+    (void)memory_epoch_forget(e, FIRST + 6);
+    assert_int_equal(memory_epoch_swept(e), FIRST + 3);
+    all.mode = PURGE_HARD;
+    memory_epoch_apply(e, &all, memory_epoch_reserve(e)); /* 7: takes the place of 4 */
+    (void)memory_epoch_forget(e, FIRST + 7);
+    assert_int_equal(memory_epoch_swept(e), FIRST + 5);
+    memory_epoch_destroy(e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +346,8 @@ int main(void)
         cmocka_unit_test(test_too_many_prefixes_widen),
         cmocka_unit_test(test_deep_directories),
         cmocka_unit_test(test_purge_of_all_is_seen_by_all_but_sweeps),
+        cmocka_unit_test(test_names_for_one_site_are_not_forgotten),
+        cmocka_unit_test(test_what_is_swept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
