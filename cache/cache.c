@@ -59,7 +59,8 @@ static bool open_numbers(struct cache *c, const struct cache_conf *conf)
     bool same = true;
     if (c->tier.store) {
         struct store_numbers old = store_numbers(c->tier.store);
-        same = memcmp(old.log_id, now.log_id, sizeof(now.log_id)) == 0;
+        /* One that was never opened before holds nothing to distrust. */
+        same = old.boot_no == 0 || memcmp(old.log_id, now.log_id, sizeof(now.log_id)) == 0;
         if (old.boot_no > now.boot_no)
             now.boot_no = old.boot_no;
     }
@@ -186,6 +187,11 @@ enum err cache_purge(struct cache *c, const struct purge *p, uint64_t apply_no,
         memory_epoch_skip(c->tier.epoch, apply_no);
     arena_fini(&a);
     return e;
+}
+
+uint64_t cache_purges_swept(const struct cache *c)
+{
+    return memory_epoch_swept(c->tier.epoch);
 }
 
 uint64_t cache_purge_count(struct cache *c, const struct purge *p, const struct conf *conf)

@@ -39,6 +39,8 @@ uint64_t cache_apply_no_next(struct cache *c); /* control only: the next apply_n
  * applicable under this configuration (told to the caller, harmless). */
 NODISCARD enum err cache_purge(struct cache *c, const struct purge *p, uint64_t apply_no,
                                const struct conf *conf);
+/* No object that a purge with a number up to this one names is left anywhere. */
+uint64_t cache_purges_swept(const struct cache *c);
 /* How many known objects a purge would name (dry_run); may take long: background thread. */
 uint64_t cache_purge_count(struct cache *c, const struct purge *p, const struct conf *conf);
 

@@ -337,6 +337,8 @@ void node_purges_figures(const struct node_purges *p, struct admin_figures *out)
 void node_purges_tick(struct node_purges *p, int64_t now_s)
 {
     p->now_s = now_s;
+    if (p->cache)
+        cluster_purge_log_swept(p->log, cache_purges_swept(p->cache));
     cluster_purge_disk_pump(p->disk, now_s);
 }
 
