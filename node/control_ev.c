@@ -37,6 +37,7 @@ static void begin_announce(struct node *n)
 
 static void begin_finish(struct node *n)
 {
+    front_session_drain(&n->front); /* who came meanwhile */
     for (uint32_t i = 0; i < n->workers_started; i++)
         node_worker_finish(n->workers[i]);
 }
@@ -64,7 +65,7 @@ static void see(const struct node *n, struct node_drain_seen *out)
     *out = (struct node_drain_seen){.now_ms = n->loop->now_ms,
                                     .asked = n->stop_asked,
                                     .hurry = n->stop_hurry,
-                                    .idle = true,
+                                    .idle = front_is_empty(&n->front),
                                     .ended = n->workers_ended == n->workers_started &&
                                              front_is_empty(&n->front)};
     for (uint32_t i = 0; i < n->workers_started; i++)

@@ -190,7 +190,7 @@ static void announce(struct letter *l)
 static void finish(struct letter *l)
 {
     struct node_worker *w = CONTAINER_OF(l, struct node_worker, finish);
-    close_gates(w, true);
+    close_gates(w, true); /* its last clients are new: they get a moment for their request */
     front_session_drain(&w->front);
     publish(w);
     atomic_store_explicit(&w->finished, true, memory_order_release);

@@ -6,6 +6,7 @@
 #include "base/http/h1.h"
 #include "node/front/answer_h1.h"
 
+#define DRAIN_FIRST_MS 1000     /* for the first request, when connections are to end */
 #define DRAIN_BYTES (64 * 1024) /* of a body that nobody wants, to keep the connection */
 
 /* The request: none > head > body > whole > none ... A request without body passes `body`. */
@@ -469,7 +470,12 @@ static void timeout(struct front_session *s)
 static void drain(struct front_session *s)
 {
     struct h1 *c = s->state;
-    if (c->asked == ASKED_NONE && !c->finishing)
+    if (c->asked != ASKED_NONE || c->finishing)
+        return;
+    /* The first request of a new connection is on its way; a kept one may end at any time. */
+    if (c->in_time)
+        front_session_wait_at_most(s, DRAIN_FIRST_MS);
+    else
         finish(c);
 }
 
