@@ -123,7 +123,7 @@ static unsigned run_tasks(struct io_task *end)
 
 static void on_wake(struct ev_loop *ev, ev_async *w, int revents)
 {
-    (void)ev, (void)w, (void)revents; /* before_sleep opens the letters */
+    (void)ev, (void)w, (void)revents; /* after_sleep opened the letters */
 }
 
 static void on_idle(struct ev_loop *ev, ev_idle *w, int revents)
@@ -131,10 +131,20 @@ static void on_idle(struct ev_loop *ev, ev_idle *w, int revents)
     (void)ev, (void)w, (void)revents; /* being active is all it is for */
 }
 
+static unsigned open_letters(struct io_loop *l)
+{
+    if (!atomic_load_explicit(&l->mailbox.newest, memory_order_relaxed))
+        return 0;
+    return letter_open_all(&l->mailbox);
+}
+
+/* Letters that came in the sleep stand before its events: whoever was told that a setup was
+ * handed out and then asks, is served under it. */
 static void after_sleep(struct ev_loop *ev, ev_check *w, int revents)
 {
     (void)ev, (void)revents;
     read_clock(w->data);
+    (void)open_letters(w->data);
 }
 
 static void before_sleep(struct ev_loop *ev, ev_prepare *w, int revents)
@@ -146,9 +156,7 @@ static void before_sleep(struct ev_loop *ev, ev_prepare *w, int revents)
 
     run_tasks(&d->later);
     do {
-        work = 0;
-        if (atomic_load_explicit(&l->mailbox.newest, memory_order_relaxed))
-            work += letter_open_all(&l->mailbox);
+        work = open_letters(l);
         work += run_tasks(&d->soon);
     } while (work > 0 && ++rounds < ROUNDS_MAX);
 

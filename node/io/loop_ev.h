@@ -1,7 +1,8 @@
 /* node/io/loop_ev.h - one thread's loop: clock, mailbox, timers.
  *
  * Each worker and control own one. The clock is read once per loop turn. Letters posted to the
- * mailbox are opened in the loop, also those posted by the loop itself (next turn at latest).
+ * mailbox are opened in the loop, also those posted by the loop itself (next turn at latest),
+ * and before events that came after them.
  *
  * Units: now_ms monotonic, now_s wall seconds. Thread: its own, but letter_post from any and
  * io_loop_stop from any.

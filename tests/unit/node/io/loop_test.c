@@ -1,5 +1,10 @@
 #include "node/io/loop_ev.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "node/io/listen_ev.h"
 #include "tests/unit/node/io/fixture.h"
 
 static struct io_loop *loop;
@@ -45,6 +50,56 @@ static void test_letters(void **state)
     assert_int_equal(opened[0], 1);
     assert_int_equal(opened[1], 2);
     fixture_loop_fini(&f);
+}
+
+static void on_accepted(void *user, int fd, const struct addr *peer)
+{
+    (void)user, (void)peer;
+    close(fd);
+    opened[opened_count++] = 5;
+    io_loop_stop(loop);
+}
+
+static void open_next(struct letter *l)
+{
+    struct numbered *n = CONTAINER_OF(l, struct numbered, letter);
+    if (n->then)
+        letter_post(&loop->mailbox, n->then, open_next);
+    else
+        opened[opened_count++] = n->number;
+}
+
+/* One letter more than are opened in a turn before it sleeps: it comes before the connection
+ * that was there already. */
+static void test_letters_before_events(void **state)
+{
+    (void)state;
+    struct fixture_loop f;
+    struct numbered chain[17] = {0};
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof sa;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&sa, sizeof sa), 0);
+    assert_int_equal(listen(listener, 8), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&sa, &len), 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&sa, len), 0);
+    fixture_loop_init(&f);
+    loop = f.loop;
+    opened_count = 0;
+    struct io_listener *l = io_listen_start(f.loop, listener, on_accepted, NULL);
+    for (size_t i = 0; i + 1 < ARRAY_LEN(chain); i++)
+        chain[i].then = &chain[i + 1].letter;
+    chain[ARRAY_LEN(chain) - 1].number = 4;
+    letter_post(&loop->mailbox, &chain[0].letter, open_next);
+    fixture_loop_run(&f);
+    assert_int_equal(opened_count, 2);
+    assert_int_equal(opened[0], 4);
+    assert_int_equal(opened[1], 5);
+    io_listen_stop(l);
+    fixture_loop_fini(&f);
+    close(listener);
+    close(client);
 }
 
 static int turns;
@@ -147,9 +202,8 @@ static void test_stop_from_thread(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_letters),
-        cmocka_unit_test(test_timer_moves),
-        cmocka_unit_test(test_tasks),
+        cmocka_unit_test(test_letters),          cmocka_unit_test(test_letters_before_events),
+        cmocka_unit_test(test_timer_moves),      cmocka_unit_test(test_tasks),
         cmocka_unit_test(test_stop_from_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
