@@ -68,6 +68,7 @@ struct io_link {
     bool body_short; /* than declared: the connection must be cut */
     bool body_dropped, body_wanted;
     bool answered, final; /* a byte of the answer, its final head */
+    bool heard;           /* the input that runs had a head */
     bool paused;
 };
 
@@ -317,6 +318,7 @@ static size_t on_output(void *core_, struct span *out, size_t max, char *scratch
 /* False: the link is gone. */
 static bool on_response(struct connection *c, struct io_link *l, struct http_h1_event *e)
 {
+    l->heard = true;
     if (e->response.status >= 200)
         l->final = true;
     if (e->response.status >= 300 && !l->body_ended) {
@@ -377,13 +379,15 @@ static size_t on_input(void *core_, struct span bytes)
         return bytes.len;
     }
     l->answered = true;
+    l->heard = false;
     http_h1_feed(c->h1, bytes);
     bool open = drain_h1(c, l);
     size_t left = http_h1_unused(c->h1);
     http_h1_drop_feed(c->h1);
     if (!open)
         return bytes.len;
-    rearm(l);
+    if (l->final || l->heard) /* a part of a head buys no time */
+        rearm(l);
     if (left > 0)
         io_stream_pause(c->stream);
     return bytes.len - left;

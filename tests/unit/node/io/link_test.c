@@ -13,6 +13,7 @@
 /* A server in a thread that follows a script, one character a step:
  *   a  accept (closing the last one)     r  read a request's head
  *   w  write the text                    b  write the text byte by byte
+ *   d  the same, slowly
  *   n  read as many bytes as the text says
  *   e  expect the end                    x  reset
  *   k  wait until the test has got its answer */
@@ -57,7 +58,7 @@ static void read_bytes(struct server *s, int fd, long count)
     }
 }
 
-static void write_text(int fd, const char *text, size_t piece)
+static void write_text(int fd, const char *text, size_t piece, useconds_t pause_us)
 {
     for (size_t len = strlen(text); len > 0;) {
         ssize_t n = send(fd, text, len < piece ? len : piece, MSG_NOSIGNAL);
@@ -65,6 +66,7 @@ static void write_text(int fd, const char *text, size_t piece)
             return;
         text += n;
         len -= (size_t)n;
+        usleep(pause_us);
     }
 }
 
@@ -90,10 +92,13 @@ static void *serve(void *arg)
             read_bytes(s, fd, strtol(at->text, NULL, 10));
             break;
         case 'w':
-            write_text(fd, at->text, SIZE_MAX);
+            write_text(fd, at->text, SIZE_MAX, 0);
             break;
         case 'b':
-            write_text(fd, at->text, 1);
+            write_text(fd, at->text, 1, 0);
+            break;
+        case 'd':
+            write_text(fd, at->text, 1, 10000);
             break;
         case 'e':
             while (recv(fd, some, sizeof(some), 0) > 0) /* what is still on its way */
@@ -437,6 +442,14 @@ static void test_answers(void **state)
          {{'a', 0}, {'r', 0}, {'e', 0}},
          IO_LINK_FIRST_BYTE_TIMEOUT,
          false,
+         0,
+         0,
+         0,
+         ""},
+        {"a head that drips",
+         {{'a', 0}, {'r', 0}, {'d', OK_HEAD "hello"}, {'e', 0}},
+         IO_LINK_FIRST_BYTE_TIMEOUT,
+         true,
          0,
          0,
          0,
