@@ -140,6 +140,7 @@ void cache_close(struct cache *c)
     memory_warm_stop(c->warm);
     let_stalled_go(t);
     if (t->store) {
+        store_stop_reading(t->store); /* loads under way end in the index */
         store_stop(t->store);
         atomic_store_explicit(&t->store_on, false, memory_order_relaxed);
         memory_warm_write(t);

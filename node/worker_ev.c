@@ -313,6 +313,8 @@ void node_worker_destroy(struct node_worker *w)
 {
     if (!w)
         return;
+    /* What readers that left were to get from disk. */
+    (void)letter_open_all(&w->front.loop->mailbox);
     io_links_destroy(w->front.links);
     io_resolver_destroy(w->resolver);
     front_fini(&w->front);

@@ -35,10 +35,17 @@ struct memory_slice *memory_slice_create(struct memory_tier *t, struct letter_ma
     return s;
 }
 
+static void uncount(struct memory_slice *s, struct piece *p)
+{
+    if (p && p->room)
+        atomic_fetch_sub_explicit(&s->tier->slice_bytes, p->room, memory_order_relaxed);
+    if (p)
+        p->room = 0;
+}
+
 static void free_piece(struct memory_slice *s, struct piece **p)
 {
-    if (*p)
-        atomic_fetch_sub_explicit(&s->tier->slice_bytes, (*p)->room, memory_order_relaxed);
+    uncount(s, *p);
     free(*p);
     *p = NULL;
 }
@@ -57,8 +64,13 @@ void memory_slice_leave(struct memory_slice *s)
         return;
     atomic_fetch_sub_explicit(&s->tier->behind, 1, memory_order_relaxed);
     s->reader = NULL;
-    if (!s->under_way)
+    if (!s->under_way) {
         destroy(s);
+        return;
+    }
+    /* The letter may come when the cache is closed already: from here on `tier` is not used. */
+    uncount(s, s->lent);
+    uncount(s, s->coming);
 }
 
 static void came_home(struct store_job *job)

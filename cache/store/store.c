@@ -72,12 +72,18 @@ void store_stop(struct store *s)
         store_writer_finish(s);
 }
 
+void store_stop_reading(struct store *s)
+{
+    letter_crew_destroy(s->readers);
+    s->readers = NULL;
+}
+
 void store_close(struct store *s)
 {
     if (!s)
         return;
     store_stop(s);
-    letter_crew_destroy(s->readers);
+    store_stop_reading(s);
     store_slice_fini(&s->slices);
     store_commit_fini(&s->commit);
     store_guard_close(&s->guard);
@@ -91,7 +97,7 @@ unsigned store_run(struct store *s)
     unsigned all = 0, n;
     do {
         n = s->writer ? letter_crew_run_all(s->writer) : 0;
-        n += letter_crew_run_all(s->readers);
+        n += s->readers ? letter_crew_run_all(s->readers) : 0;
         all += n;
     } while (n > 0);
     return all;
@@ -162,7 +168,8 @@ enum err store_set_numbers(struct store *s, const struct store_numbers *n)
 static enum err post(struct store *s, struct store_job *job, enum store_verb verb)
 {
     bool reads = verb == STORE_VERB_READ || verb == STORE_VERB_LOAD;
-    if (atomic_load(&s->state) != STORE_ON || (!reads && atomic_load(&s->stopping)))
+    if (atomic_load(&s->state) != STORE_ON ||
+        (reads ? s->readers == NULL : atomic_load(&s->stopping)))
         return ERR_CLOSED;
     job->store = s;
     job->verb = (uint8_t)verb;

@@ -71,6 +71,10 @@ NODISCARD enum err store_open(const struct store_conf *conf, struct store **out)
  * before letters can no longer be opened. Afterwards nothing is written: the place for an
  * index snapshot, which is valid while store_stamp at the next open is equal. */
 void store_stop(struct store *s);
+/* Before store_stop, when nobody else asks any more: takes no more reads, ends those that wait.
+ * Their `done` has returned, or is a letter at home: nothing here calls into what its caller
+ * is about to take apart. */
+void store_stop_reading(struct store *s);
 void store_close(struct store *s);   /* stops, too; NULL ok */
 unsigned store_run(struct store *s); /* without threads: runs what waits; how many letters */
 /* About every second, by one thread: reader slots, reopening. */

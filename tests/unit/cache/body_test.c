@@ -395,6 +395,49 @@ static void test_evicted_to_disk(void **state)
     remove_folder();
 }
 
+/* Clients leave, and the cache is closed, while store readers are at work for them: loads end
+ * in an index that is still there, and pieces come home to a cache that is not. */
+static void test_closed_while_it_reads(void **state)
+{
+    (void)state;
+    struct scene s;
+    char path[32];
+    char body[20001];
+    memset(body, 'x', sizeof(body));
+    body[20000] = 0;
+    make_folder();
+    scene_open(&s, folder, 8 * MB);
+    SCENE_UNTIL(&s, !atomic_load(&s.cache->tier.scanning));
+    for (int i = 0; i < 100; i++) {
+        (void)snprintf(path, sizeof(path), "/%d", i);
+        scene_store(&s, path, "", FRESH, body);
+    }
+    store_large(&s, "/large", 3 * MB, true);
+    scene_close(&s);
+    for (int round = 0; round < 5; round++) {
+        struct span piece;
+        unsigned loads;
+        s.wake_fd = eventfd(0, EFD_NONBLOCK);
+        scene_open_again(&s);
+        SCENE_UNTIL(&s, !atomic_load(&s.cache->tier.scanning));
+        struct client *c = hit(&s, "/large", &loads);
+        assert_int_equal(c->answer.verdict, CACHE_HIT);
+        client_open(c);
+        assert_int_equal(memory_reader_peek(&c->reader, &piece), ERR_AGAIN);
+        assert_true(memory_reader_close(&c->reader));
+        c->reading = false;
+        client_destroy(c);
+        for (int i = 0; i < 100; i++) {
+            (void)snprintf(path, sizeof(path), "/%d", i);
+            assert_int_equal(scene_verdict(&s, HTTP_GET, path, ""), CACHE_JOIN);
+        }
+        cache_close(s.cache);
+        (void)letter_open_all(&s.mailbox);
+        close(s.wake_fd);
+    }
+    remove_folder();
+}
+
 /* Many slow readers of a large cold object: what they take is bounded, and all of it is right.
  */
 static void test_many_slow_readers(void **state)
@@ -534,6 +577,7 @@ int main(void)
         cmocka_unit_test(test_disk_and_back),
         cmocka_unit_test(test_miss_while_scanning),
         cmocka_unit_test(test_evicted_to_disk),
+        cmocka_unit_test(test_closed_while_it_reads),
         cmocka_unit_test(test_many_slow_readers),
         cmocka_unit_test(test_damaged_body),
     };
