@@ -145,7 +145,12 @@ static enum err try_swap(struct node *n, struct setup *next, struct conf_faults 
 {
     struct front_log_sink *log = NULL;
     struct node_ports *ports = NULL;
-    enum err err = ERR_AGAIN;
+    enum err err = ERR_REFUSED;
+    if (n->drain.step != NODE_SERVING) {
+        conf_fault_add(faults, nowhere, "the node is about to stop");
+        goto refused;
+    }
+    err = ERR_AGAIN;
     if (count_swaps(n) >= NODE_RELOAD_SWAPS || !n->serving) {
         conf_fault_add(faults, nowhere, "the workers have not taken the last one yet");
         goto refused;
