@@ -425,6 +425,8 @@ static size_t output(struct front_session *s, struct span *out, size_t max, char
     }
     if (count > 0)
         wait_idle(c);
+    else if (front_answer_h1_settle(&c->answer, c->exchange))
+        end_answer(c); /* until close: its end has no bytes */
     return count;
 }
 

@@ -399,6 +399,23 @@ static void tcp_connect(void)
     front_session_accept(&w.front, fd, &peer, &w.listener);
 }
 
+static void test_until_close(void **state)
+{
+    (void)state;
+    fake.response.length_declared = false;
+    fake.response.body_bytes = HTTP_LENGTH_UNKNOWN;
+    fake.pieces[0] = SPAN("abc");
+    fake.pieces[1] = (struct span){0};
+    fake.pieces[2] = SPAN("");
+    tcp_connect();
+    say("GET / HTTP/1.0\r\n\r\n");
+    hear_until("abc");
+    fake_ready();
+    assert_int_equal(hear_the_end(), -1);
+    check("until close", "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nabc");
+    check_log("whole", "[GET http:/// whole]");
+}
+
 /* RFC 9112 6.3: the end of the connection is the only sign, so it must not look like one. */
 static void test_cut_until_close(void **state)
 {
@@ -736,6 +753,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_large_body, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_heads_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_broken_answers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_until_close, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cut_until_close, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_body_in_steps, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_body_wanted_late, set_up, tear_down),
