@@ -70,8 +70,8 @@ class H2:
         self.core = Core(h2.config.H2Configuration(
             client_side=True, header_encoding="latin-1", validate_outbound_headers=False,
             normalize_outbound_headers=False))
-        if settings:
-            self.core.local_settings.update(settings)
+        if settings:  # in force from the first frame on, not from the acknowledgement
+            self.core.local_settings = h2.settings.Settings(client=True, initial_values=settings)
         self.core.initiate_connection()
         self.flush()
 

@@ -60,6 +60,7 @@ class Exchange:
     def __init__(self, origin, connection, request):
         self.origin, self.connection, self.request = origin, connection, request
         self.keep = True
+        self.sent_before = connection.sent_bytes
 
     # Out
 
@@ -102,7 +103,8 @@ class Exchange:
 
     @property
     def sent_bytes(self):
-        return self.connection.sent_bytes
+        """By this exchange so far."""
+        return self.connection.sent_bytes - self.sent_before
 
     def close(self):
         """Ends the connection in good order (FIN)."""
