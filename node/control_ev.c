@@ -133,6 +133,21 @@ static void watch(struct control *c, ev_signal *w, int number,
     ev_signal_start(c->node->loop->ev, w);
 }
 
+static void mask_signals(int how)
+{
+    sigset_t ours;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGHUP);
+    sigaddset(&ours, SIGTERM);
+    sigaddset(&ours, SIGINT);
+    must(pthread_sigmask(how, &ours, NULL) == 0);
+}
+
+void node_control_hold_signals(void)
+{
+    mask_signals(SIG_BLOCK);
+}
+
 /* --- ticks --- */
 
 static void tell_ready(struct control *c)
@@ -183,12 +198,14 @@ void node_control_run(struct node *n)
     watch(&c, &c.hangup, SIGHUP, on_hangup);
     watch(&c, &c.terminate, SIGTERM, on_terminate);
     watch(&c, &c.interrupt, SIGINT, on_interrupt);
+    mask_signals(SIG_UNBLOCK);
     io_timer_init(&c.tick, n->loop, on_tick);
     io_timer_set(&c.tick, n->loop->now_ms + TICK_STOPPING_MS);
     if (n->admin_fd >= 0)
         n->admin_listener = io_listen_start(n->loop, n->admin_fd, accepted, n);
     io_loop_run(n->loop);
     io_timer_stop(&c.tick);
+    node_control_hold_signals();
     ev_signal_stop(n->loop->ev, &c.hangup);
     ev_signal_stop(n->loop->ev, &c.terminate);
     ev_signal_stop(n->loop->ev, &c.interrupt);

@@ -9,5 +9,9 @@
 
 #include "node/node.h"
 
-/* Until the node has stopped: its workers have ended, and every ask was answered. */
+/* From now on the signals above wait until node_control_run hears them: neither opening nor
+ * closing the disks is cut short by one. */
+void node_control_hold_signals(void);
+/* Until the node has stopped: its workers have ended, and every ask was answered. Signals are
+ * held again. */
 void node_control_run(struct node *n);

@@ -125,6 +125,7 @@ static bool start_workers(struct node *n)
 
 static bool open_all(struct node *n)
 {
+    node_control_hold_signals();
     n->loop = io_loop_create();
     n->began_ms = n->loop->now_ms;
     node_desk_open(n);

@@ -33,7 +33,7 @@ struct node_worker {
     struct io_resolver *resolver;
     struct gate *gates;
     struct io_timer tick;
-    bool announced, cut;
+    bool announced, shut, cut; /* shut: listens no more */
     struct letter announce, finish, end, bye;
     atomic_uint connections;
     atomic_bool finished;
@@ -116,7 +116,7 @@ static void take_gates(struct node_worker *w, const struct node_handover *h)
         struct gate *g = find_gate(w, h->gates[i].port);
         if (g)
             g->setup = &h->setup->listeners[i];
-        else if (!w->cut)
+        else if (!w->shut)
             open_gate(w, &h->gates[i], &h->setup->listeners[i]);
         else if (h->gates[i].fd >= 0)
             close(h->gates[i].fd);
@@ -190,6 +190,7 @@ static void announce(struct letter *l)
 static void finish(struct letter *l)
 {
     struct node_worker *w = CONTAINER_OF(l, struct node_worker, finish);
+    w->shut = true;
     close_gates(w, true); /* its last clients are new: they get a moment for their request */
     front_session_drain(&w->front);
     publish(w);
@@ -211,7 +212,7 @@ static void end_when_empty(struct node_worker *w)
 static void cut(struct letter *l)
 {
     struct node_worker *w = CONTAINER_OF(l, struct node_worker, end);
-    w->announced = w->cut = true;
+    w->announced = w->shut = w->cut = true;
     close_gates(w, true);
     front_session_close_all(&w->front);
     origin_fetch_cancel_all(&w->front.fetches);
