@@ -5,16 +5,24 @@
 #include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FREE_DB 0 /* LMDB's own list of free pages */
 #define META_PAGES 2
 #define PATH_ROOM 4096
 
+#define READERS_DEFAULT 126  /* the library's */
+#define LOCK_HEAD_BYTES 8192 /* more than its lock file has before the readers' slots */
+#define LOCK_SLOT_BYTES 64
+
 struct lmdb {
     MDB_env *env;
-    uint64_t map_bytes; /* as asked for; the file may be larger already */
+    uint64_t map_bytes;  /* as asked for; the file may be larger already */
+    uint64_t file_bytes; /* at least so long; by whoever has the write transaction */
     uint32_t page_bytes;
+    void (*damaged)(void *context);
+    void *context;
 };
 
 static _Thread_local int open_code;
@@ -69,55 +77,101 @@ static struct span span_of_val(const MDB_val *v)
     return span_of(v->mv_data, v->mv_size);
 }
 
-static enum err preallocate(const struct lmdb_conf *conf)
+/* The disk's promise of room for a file's first bytes; its length stays. Returns errno. */
+static int reserve(const struct lmdb_conf *conf, const char *name, uint64_t bytes)
 {
     char path[PATH_ROOM];
-    int n = snprintf(path, sizeof path, "%s/data.mdb", conf->path);
-    if (n < 0 || (size_t)n >= sizeof path) {
-        open_code = ENAMETOOLONG;
-        return ERR_SYS;
-    }
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0) {
-        open_code = errno;
-        return ERR_SYS;
-    }
-    /* Only the disk's promise is wanted: LMDB judges a file by its pages, not its length. */
-    int code = fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)conf->map_bytes) ? errno : 0;
+    int n = snprintf(path, sizeof path, "%s/%s", conf->path, name);
+    if (n < 0 || (size_t)n >= sizeof path)
+        return ENAMETOOLONG;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, conf->mode ? conf->mode : 0600);
+    if (fd < 0)
+        return errno;
+    int code = fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)bytes) ? errno : 0;
     if (code == EOPNOTSUPP)
-        code = posix_fallocate(fd, 0, (off_t)conf->map_bytes);
+        code = posix_fallocate(fd, 0, (off_t)bytes);
     close(fd);
-    open_code = code;
-    return translate(code);
+    return code;
+}
+
+/* The library writes to its lock file through a map: on a full disk that would be SIGBUS. */
+static int reserve_lock(const struct lmdb_conf *conf)
+{
+    unsigned readers = conf->readers ? conf->readers : READERS_DEFAULT;
+    return reserve(conf, "lock.mdb", LOCK_HEAD_BYTES + (uint64_t)readers * LOCK_SLOT_BYTES);
+}
+
+static uint64_t file_bytes(const struct lmdb *env)
+{
+    struct stat st;
+    int fd;
+    return mdb_env_get_fd(env->env, &fd) == 0 && fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+static uint64_t pages_bytes(const struct lmdb *env)
+{
+    MDB_envinfo info;
+    return mdb_env_info(env->env, &info) ? 0 : (info.me_last_pgno + 1) * env->page_bytes;
+}
+
+/* A page that is given and taken back in one transaction is never written, so that the file may
+ * end before its last page. It is made as long as it should be, to know one that was cut. */
+static void cover_pages(struct lmdb *env)
+{
+    uint64_t wanted = pages_bytes(env);
+    int fd;
+    if (wanted <= env->file_bytes)
+        return;
+    env->file_bytes = file_bytes(env);
+    if (env->file_bytes < wanted && mdb_env_get_fd(env->env, &fd) == 0 &&
+        ftruncate(fd, (off_t)wanted) == 0)
+        env->file_bytes = wanted;
+}
+
+static void on_assert(MDB_env *handle, const char *text)
+{
+    const struct lmdb *env = mdb_env_get_userctx(handle);
+    (void)text; /* the library prints it and aborts */
+    if (env->damaged)
+        env->damaged(env->context);
+}
+
+static int open_env(struct lmdb *env, const struct lmdb_conf *conf)
+{
+    unsigned flags = MDB_NOTLS | (conf->no_readahead ? MDB_NORDAHEAD : 0);
+    mode_t mode = conf->mode ? conf->mode : 0600;
+    MDB_stat stat;
+    int code;
+    if ((code = mdb_env_set_userctx(env->env, env)) ||
+        (code = mdb_env_set_assert(env->env, on_assert)) ||
+        (code = mdb_env_set_mapsize(env->env, conf->map_bytes)) ||
+        (code = mdb_env_set_maxdbs(env->env, conf->dbs)) ||
+        (conf->readers && (code = mdb_env_set_maxreaders(env->env, conf->readers))) ||
+        (code = reserve_lock(conf)) ||
+        (code = mdb_env_open(env->env, conf->path, flags, mode)) ||
+        (code = mdb_env_stat(env->env, &stat)))
+        return code;
+    env->page_bytes = stat.ms_psize;
+    env->file_bytes = file_bytes(env);
+    if (env->file_bytes < pages_bytes(env))
+        return MDB_CORRUPTED;
+    return conf->preallocate ? reserve(conf, "data.mdb", conf->map_bytes) : 0;
 }
 
 enum err lmdb_open(const struct lmdb_conf *conf, struct lmdb **out)
 {
     struct lmdb *env = must_alloc(sizeof *env);
-    unsigned flags = MDB_NOTLS | (conf->no_readahead ? MDB_NORDAHEAD : 0);
-    mode_t mode = conf->mode ? conf->mode : 0600;
-    int code = mdb_env_create(&env->env);
-    must(code == 0);
-    if ((code = mdb_env_set_mapsize(env->env, conf->map_bytes)) ||
-        (code = mdb_env_set_maxdbs(env->env, conf->dbs)) ||
-        (conf->readers && (code = mdb_env_set_maxreaders(env->env, conf->readers))) ||
-        (code = mdb_env_open(env->env, conf->path, flags, mode)))
-        goto fail;
-    MDB_stat stat;
-    if ((code = mdb_env_stat(env->env, &stat)))
-        goto fail;
-    env->page_bytes = stat.ms_psize;
-    env->map_bytes = conf->map_bytes;
-    if (conf->preallocate && preallocate(conf) != ERR_OK) {
-        code = open_code;
-        goto fail;
+    *env = (struct lmdb){
+        .map_bytes = conf->map_bytes, .damaged = conf->damaged, .context = conf->context};
+    must(mdb_env_create(&env->env) == 0);
+    open_code = open_env(env, conf);
+    if (open_code == 0) {
+        *out = env;
+        return ERR_OK;
     }
-    *out = env;
-    return ERR_OK;
-fail:
+    int code = open_code;
     mdb_env_close(env->env);
     free(env);
-    open_code = code;
     /* ENOENT and the like of a folder are the system's; a file that is too short to hold a
      * header reads as invalid. */
     return translate(code);
@@ -155,6 +209,7 @@ enum err lmdb_db_open(struct lmdb *env, const char *name, bool integer_keys,
     open_code = code;
     if (code)
         return translate(code);
+    cover_pages(env);
     out->id = id;
     return ERR_OK;
 }
@@ -184,6 +239,8 @@ enum err lmdb_commit(struct lmdb_txn *t)
     must(t->handle);
     fail(t, mdb_txn_commit(t->handle)); /* frees the handle, also when it fails */
     t->handle = NULL;
+    if (t->write && t->err == ERR_OK)
+        cover_pages(t->env);
     return t->err;
 }
 

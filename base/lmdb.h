@@ -11,6 +11,8 @@
  * transaction: until its next write).
  * Limits: a value of at most lmdb_value_max() bytes stays in one page of its own; the callers
  * never write a longer one (multi-page values end in a full map with free pages left).
+ * A file that is shorter than its pages is damaged: reading beyond its end would be SIGBUS.
+ *
  * Errors: ERR_LIMIT (map, transaction or reader table full), ERR_SYS (the system: EIO, ENOSPC,
  * EACCES, ...), ERR_CORRUPT (the file is damaged, of another version, or not LMDB), ERR_CLOSED
  * (the environment failed half way into a commit and must be reopened), ERR_LIB (the rest).
@@ -34,6 +36,10 @@ struct lmdb_conf {
     mode_t mode;        /* 0: 0600 */
     bool no_readahead;  /* random reads of more than the memory holds */
     bool preallocate;   /* reserve the whole file now; ERR_SYS when the disk lacks the room */
+    /* The library found the file damaged where it cannot go on, and is about to abort the
+     * process: to leave a mark for the next start. May be NULL; any thread. */
+    void (*damaged)(void *context);
+    void *context;
 };
 NODISCARD enum err lmdb_open(const struct lmdb_conf *conf, struct lmdb **out);
 void lmdb_close(struct lmdb *env); /* no transaction may be open; NULL ok */

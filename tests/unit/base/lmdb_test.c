@@ -2,10 +2,13 @@
 
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -224,6 +227,95 @@ static void test_damage_is_told(void **state)
     assert_int_equal(lmdb_open(&conf, &env), ERR_SYS);
 }
 
+/* Pages that were given and taken back in one transaction are not written, also at the end of
+ * the file: it is whole all the same. Any shorter, and it is not. */
+static void test_cut_file_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct lmdb_conf conf = {.path = f->path, .map_bytes = MAP, .dbs = 2};
+    struct lmdb_txn t;
+    struct lmdb_pages pages;
+    static char page[4080];
+    char file[128];
+    snprintf(file, sizeof file, "%s/data.mdb", f->path);
+    lmdb_begin(&t, f->env, true);
+    for (uint64_t k = 1; k <= 40; k++)
+        lmdb_append(&t, f->number, u64(&k), span_of(page, sizeof page));
+    for (uint64_t k = 2; k <= 40; k++)
+        assert_true(lmdb_del(&t, f->number, u64(&k)));
+    assert_int_equal(lmdb_commit(&t), ERR_OK);
+    assert_int_equal(lmdb_pages(f->env, NULL, NULL, 0, &pages), ERR_OK);
+    lmdb_close(f->env);
+    assert_int_equal(lmdb_open(&conf, &f->env), ERR_OK);
+    lmdb_close(f->env);
+    f->env = NULL;
+    assert_int_equal(truncate(file, (off_t)(pages.last * pages.page_bytes - 1)), 0);
+    assert_int_equal(lmdb_open(&conf, &f->env), ERR_CORRUPT);
+    assert_int_equal(truncate(file, (off_t)(pages.last * pages.page_bytes)), 0);
+    assert_int_equal(lmdb_open(&conf, &f->env), ERR_OK);
+}
+
+static void note_damage(void *context)
+{
+    (void)!write(*(int *)context, "!", 1);
+}
+
+/* In a process of its own: a branch page that says it has one child, which cannot be. */
+static void meet_a_bad_page(struct fixture *f, int mark)
+{
+    const struct rlimit none = {0};
+    struct lmdb_conf conf = {.path = f->path, .map_bytes = MAP, .dbs = 2};
+    struct lmdb_pages pages;
+    struct lmdb_txn t;
+    struct span v;
+    char file[128];
+    uint64_t k = 7;
+    uint16_t flags, lower = 18;
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)!freopen("/dev/null", "w", stderr);
+    snprintf(file, sizeof file, "%s/data.mdb", f->path);
+    int fd = open(file, O_RDWR);
+    conf.damaged = note_damage;
+    conf.context = &mark;
+    if (lmdb_open(&conf, &f->env) != ERR_OK ||
+        lmdb_db_open(f->env, "number", true, &f->number) != ERR_OK ||
+        lmdb_pages(f->env, NULL, NULL, 0, &pages) != ERR_OK)
+        _exit(1);
+    for (uint64_t i = 2; i < pages.last; i++) {
+        off_t at = (off_t)(i * pages.page_bytes);
+        if (pread(fd, &flags, 2, at + 10) == 2 && flags == 1)
+            (void)!pwrite(fd, &lower, 2, at + 12);
+    }
+    lmdb_begin(&t, f->env, false);
+    (void)lmdb_get(&t, f->number, u64(&k), &v);
+    _exit(2);
+}
+
+/* The library ends the process, but not without a word. */
+static void test_assertion_leaves_a_mark(void **state)
+{
+    struct fixture *f = *state;
+    struct lmdb_txn t;
+    char mark;
+    int ends[2], status;
+    lmdb_begin(&t, f->env, true);
+    for (uint64_t k = 1; k <= 1000; k++)
+        lmdb_append(&t, f->number, u64(&k), SPAN("a hundred of them fill a page"));
+    assert_int_equal(lmdb_commit(&t), ERR_OK);
+    lmdb_close(f->env);
+    f->env = NULL;
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0)
+        meet_a_bad_page(f, ends[1]);
+    close(ends[1]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGABRT);
+    assert_int_equal(read(ends[0], &mark, 1), 1);
+    close(ends[0]);
+}
+
 static void test_preallocated(void **state)
 {
     (void)state;
@@ -277,6 +369,8 @@ int main(void)
         WITH_ENV(test_full_map_sticks),
         WITH_ENV(test_pages_are_counted),
         cmocka_unit_test(test_damage_is_told),
+        WITH_ENV(test_cut_file_is_told),
+        WITH_ENV(test_assertion_leaves_a_mark),
         cmocka_unit_test(test_preallocated),
         WITH_ENV(test_map_is_found),
     };
