@@ -28,15 +28,26 @@ static struct {
     bool installed;
 } bus;
 
+/* From a signal's handler, or in the middle of a failure. */
+static void mark_broken(int fd)
+{
+    if (write(fd, "1", 1) == 1)
+        (void)fsync(fd);
+}
+
+static void on_damage(void *context)
+{
+    const struct store_guard *g = context;
+    mark_broken(g->broken_fd);
+}
+
 static void on_bus(int number, siginfo_t *info, void *context)
 {
     (void)context;
     uintptr_t at = (uintptr_t)info->si_addr;
     if (at >= atomic_load(&bus.from) && at < atomic_load(&bus.to)) {
         static const char text[] = "error event=store_bus the cache file cannot be read\n";
-        int fd = atomic_load(&bus.broken_fd);
-        if (write(fd, "1", 1) == 1)
-            (void)fsync(fd);
+        mark_broken(atomic_load(&bus.broken_fd));
         (void)!write(STDERR_FILENO, text, sizeof text - 1);
         _exit(BUS_EXIT);
     }
@@ -209,20 +220,22 @@ static enum err open_env(struct store_guard *g)
                                                  .map_bytes = g->map_bytes,
                                                  .dbs = DATABASES,
                                                  .readers = READERS,
-                                                 .no_readahead = true},
+                                                 .no_readahead = true,
+                                                 .damaged = on_damage,
+                                                 .context = g},
                              &g->env);
     if (err != ERR_OK) {
         g->env = NULL;
         return err;
     }
     g->found_txnid = lmdb_txnid(g->env);
+    watch_bus(g);
     if ((err = lmdb_db_open(g->env, "meta", false, &g->meta)) != ERR_OK ||
         (err = lmdb_db_open(g->env, "body", true, &g->body)) != ERR_OK ||
         (err = lmdb_db_open(g->env, "sys", false, &g->sys)) != ERR_OK) {
         close_env(g);
         return err;
     }
-    watch_bus(g);
     return ERR_OK;
 }
 

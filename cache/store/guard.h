@@ -3,8 +3,9 @@
  * flock on LOCK: LMDB's own reader table goes by process id, and two containers on one volume
  * may both be process 1. `opening` counts starts in a row that died while scanning: the third
  * such start was the last with these contents. `broken` is written by the SIGBUS handler for
- * addresses inside the map (a read error, or a file cut short): the next start is empty. So is
- * one whose file is damaged, of another version or another format.
+ * addresses inside the map (a read error, or a file cut short) and when LMDB finds a page that
+ * cannot be: the next start is empty. So is one whose file is damaged, of another version or
+ * another format.
  *
  * The database "sys": format, secret, store_id, boot_no, log_id, next_body_id, and
  * "pending"+body_id for each body that no record names.

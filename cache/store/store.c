@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/counter.h"
+#include "base/log.h"
 #include "cache/store/inside.h"
 
 #define READERS_DEFAULT 2
@@ -29,6 +30,19 @@ static void start(struct store *s)
         letter_crew_create(&(struct letter_crew_conf){.name = "store-read",
                                                       .threads = s->conf.threads ? readers : 0,
                                                       .thread_begin = thread_begin});
+}
+
+/* Damage that was not seen before the first walk over a part of the contents. */
+static enum err start_empty(struct store *s)
+{
+    log_line(LOG_ERROR, "store_wiped", "path=%s why=\"damaged\"", s->guard.path);
+    store_slice_shut(&s->slices);
+    enum err err = store_guard_reopen(&s->guard, true);
+    store_slice_open(&s->slices);
+    if (err == ERR_OK)
+        err = store_commit_ready(&s->commit, STORE_READY_EMPTIED);
+    s->found = (struct store_stamp){s->guard.store_id, s->guard.found_txnid};
+    return err;
 }
 
 enum err store_open(const struct store_conf *conf, struct store **out)
@@ -57,7 +71,10 @@ enum err store_open(const struct store_conf *conf, struct store **out)
     s->commit.end = store_writer_end;
     store_commit_init(&s->commit);
     start(s);
-    if ((err = store_commit_ready(&s->commit, STORE_READY_START)) != ERR_OK) {
+    err = store_commit_ready(&s->commit, STORE_READY_START);
+    if (err == ERR_CORRUPT)
+        err = start_empty(s);
+    if (err != ERR_OK) {
         store_close(s);
         return err;
     }
