@@ -11,14 +11,14 @@
 #define LOW_PERCENT 85  /* after a failure */
 #define HARD_PERCENT 96 /* when there is nothing to evict */
 #define FAILURES_MAX 3
-#define READER_OLD_MS 1000
 #define READER_WAIT_MS 1000
-#define READER_POLL_MS 10
-#define ID_RESERVE 65536 /* body ids per write of next_body_id */
-#define COST_TARGET 400  /* estimated pages freed, below STORE_FREED_MAX */
-#define LADDER_COST 256  /* of an evicting transaction in the ladder */
-#define DISK_ROOM_BYTES (64u << 20)
-#define CHUNK_ROOM 65536 /* of any page size */
+#define READER_POLL_MS 2
+#define ID_RESERVE 65536            /* body ids per write of next_body_id */
+#define COST_TARGET 400             /* estimated pages freed, below STORE_FREED_MAX */
+#define LADDER_COST 256             /* of an evicting transaction in the ladder */
+#define DISK_ROOM_BYTES (64u << 20) /* of the disk are left to others, */
+#define DISK_SHARE 16               /* or this part of a small one */
+#define CHUNK_ROOM 65536            /* of any page size */
 
 void store_commit_init(struct store_commit *c)
 {
@@ -70,26 +70,51 @@ static enum err pages_of(struct store_commit *c, struct lmdb_txn *t, struct lmdb
     return lmdb_pages(c->guard->env, t, dbs, ARRAY_LEN(dbs), out);
 }
 
-/* The share of what the file may become. */
-static uint64_t percent(const struct store_commit *c, const struct lmdb_pages *p, unsigned n)
+static uint64_t kept_free(uint64_t disk_bytes)
 {
-    uint64_t all = c->ceiling_pages && c->ceiling_pages < p->max ? c->ceiling_pages : p->max;
-    return all * n / 100;
+    return disk_bytes / DISK_SHARE < DISK_ROOM_BYTES ? disk_bytes / DISK_SHARE
+                                                     : DISK_ROOM_BYTES;
+}
+
+uint64_t store_commit_room_pages(const struct lmdb_pages *p, uint64_t disk_bytes,
+                                 uint64_t free_bytes)
+{
+    uint64_t kept = kept_free(disk_bytes);
+    uint64_t more = free_bytes > kept ? (free_bytes - kept) / p->page_bytes : 0;
+    return p->last + more < p->max ? p->last + more : p->max;
+}
+
+/* To be full is no state to evict in: it takes pages to give pages free. So the end of the
+ * disk is looked out for, as the end of the map is. */
+static void look_at_disk(struct store_commit *c, const struct lmdb_pages *p)
+{
+    struct statvfs fs;
+    c->room_pages = p->max;
+    if (fstatvfs(c->guard->folder_fd, &fs) == 0)
+        c->room_pages = store_commit_room_pages(p, (uint64_t)fs.f_blocks * fs.f_frsize,
+                                                (uint64_t)fs.f_bavail * fs.f_frsize);
+    if (c->ceiling_pages && c->ceiling_pages < c->room_pages)
+        c->room_pages = c->ceiling_pages;
+}
+
+/* The share of what the file may become. */
+static uint64_t percent(const struct store_commit *c, unsigned n)
+{
+    return c->room_pages * n / 100;
 }
 
 /* Small maps have small headroom: two batches must pass before freed pages are usable. */
-static uint64_t bytes_max(const struct lmdb_pages *p)
+static uint64_t bytes_max(const struct store_commit *c, const struct lmdb_pages *p)
 {
-    uint64_t map_bytes = p->max * p->page_bytes;
-    bool at_end = p->last + STORE_BATCH_BYTES / p->page_bytes >= p->max;
+    uint64_t room_bytes = c->room_pages * p->page_bytes;
+    bool at_end = p->last + STORE_BATCH_BYTES / p->page_bytes >= c->room_pages;
     uint64_t most = at_end ? STORE_BATCH_BYTES_FULL : STORE_BATCH_BYTES;
-    return map_bytes / 64 < most ? map_bytes / 64 : most;
+    return room_bytes / 64 < most ? room_bytes / 64 : most;
 }
 
-static uint64_t budget_of(const struct store_commit *c, const struct lmdb_pages *p,
-                          uint64_t target)
+static uint64_t budget_of(const struct store_commit *c, uint64_t target)
 {
-    uint64_t small_map = p->max / 20;
+    uint64_t small_map = c->room_pages / 20;
     if (target > small_map)
         target = small_map;
     return target * 1000 / c->cost_scale;
@@ -117,7 +142,7 @@ void store_commit_tick(struct store_commit *c)
     struct statvfs fs;
     c->nothing_to_choose = false;
     if (c->ceiling_pages && fstatvfs(c->guard->folder_fd, &fs) == 0 &&
-        (uint64_t)fs.f_bavail * fs.f_frsize > DISK_ROOM_BYTES)
+        (uint64_t)fs.f_bavail * fs.f_frsize > kept_free((uint64_t)fs.f_blocks * fs.f_frsize))
         c->ceiling_pages = 0;
 }
 
@@ -184,7 +209,7 @@ static void delete_some(struct store_commit *c, struct attempt *a, struct store_
 static void apply_orders(struct store_commit *c, struct attempt *a, struct store_step *x,
                          const struct lmdb_pages *before)
 {
-    uint64_t bytes_cap = bytes_max(before);
+    uint64_t bytes_cap = bytes_max(c, before);
     bool may_evict = c->choose && !c->nothing_to_choose;
     unsigned keep = may_evict ? a->keep_percent : HARD_PERCENT;
     while (a->took < a->share && a->from + a->took < c->count && x->txn.err == ERR_OK) {
@@ -199,7 +224,7 @@ static void apply_orders(struct store_commit *c, struct attempt *a, struct store
             if (pages_of(c, &x->txn, &now) != ERR_OK)
                 return;
             if (now.used + store_order_room_bytes(job, now.page_bytes) / now.page_bytes >
-                percent(c, &now, keep)) {
+                percent(c, keep)) {
                 a->full = a->took == 0;
                 return;
             }
@@ -260,12 +285,14 @@ static void made_true(struct store_commit *c, const struct attempt *a)
 
 static enum err attempt(struct store_commit *c, struct attempt *a)
 {
+    static struct log_limit limit;
     struct lmdb_pages before;
     enum err err = pages_of(c, NULL, &before);
     if (err != ERR_OK)
         return err;
-    uint64_t wanted = pages_wanted(c, a, bytes_max(&before));
-    uint64_t keep = percent(c, &before, a->keep_percent);
+    look_at_disk(c, &before);
+    uint64_t wanted = pages_wanted(c, a, bytes_max(c, &before));
+    uint64_t keep = percent(c, a->keep_percent);
     if (before.used + wanted > keep)
         choose_victims(c, before.used + wanted - keep);
 
@@ -274,7 +301,7 @@ static enum err attempt(struct store_commit *c, struct attempt *a)
                            .gone = &c->gone,
                            .next_id = &c->next_id,
                            .tail = c->tail,
-                           .budget = budget_of(c, &before, a->cost_target),
+                           .budget = budget_of(c, a->cost_target),
                            .era = atomic_load(&c->era),
                            .far = c->far,
                            .chunk = c->chunk};
@@ -285,9 +312,9 @@ static enum err attempt(struct store_commit *c, struct attempt *a)
     a->estimate = x.cost;
     err = lmdb_commit(&x.txn);
     if (err != ERR_OK) {
-        log_line(LOG_WARN, "store_commit", "result=failed why=\"%s\" used=%llu last=%llu",
-                 lmdb_error_text(&x.txn), (unsigned long long)before.used,
-                 (unsigned long long)before.last);
+        log_limited(&limit, 6, LOG_WARN, "store_commit",
+                    "result=failed why=\"%s\" used=%llu last=%llu", lmdb_error_text(&x.txn),
+                    (unsigned long long)before.used, (unsigned long long)before.last);
         c->gone.count = a->gone_before;
         if (err == ERR_SYS)
             c->ceiling_pages = before.last; /* until store_commit_tick finds room */
@@ -319,12 +346,17 @@ static void fail_orders(struct store_commit *c, unsigned from, enum err err)
     end_orders(c, from, c->count - from);
 }
 
+/* Pages that were freed since a reader began cannot be used before it ends. Each ends soon, but
+ * on a busy machine many commits can pass meanwhile. */
 static void wait_for_readers(struct store_commit *c)
 {
     const struct timespec pause = {.tv_nsec = READER_POLL_MS * 1000000L};
-    for (int left = READER_WAIT_MS;
-         left > 0 && store_slice_oldest_ms(c->slices) > READER_OLD_MS; left -= READER_POLL_MS)
+    int64_t from = store_slice_clock_ms(), now = from;
+    while (now - from < READER_WAIT_MS &&
+           store_slice_oldest_ms(c->slices) > (uint64_t)(now - from)) {
         (void)nanosleep(&pause, NULL);
+        now = store_slice_clock_ms();
+    }
 }
 
 /* Evicts down to 85 %, then lets two commits pass. Whatever fails here fails again when the
@@ -335,7 +367,7 @@ static void make_room(struct store_commit *c)
     for (;;) {
         struct attempt a = {
             .from = c->count, .cost_target = LADDER_COST, .keep_percent = LOW_PERCENT};
-        if (pages_of(c, NULL, &p) != ERR_OK || p.used <= percent(c, &p, LOW_PERCENT) ||
+        if (pages_of(c, NULL, &p) != ERR_OK || p.used <= percent(c, LOW_PERCENT) ||
             attempt(c, &a) != ERR_OK || !a.deleted)
             break;
     }

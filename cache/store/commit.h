@@ -4,9 +4,9 @@
  * 8 MiB (2 MiB once the file has reached the map's end), 512 orders and 480 freed pages, the
  * three bounds under which LMDB allocates single pages only. Before orders that need room, the
  * transaction deletes what the index gives up, until used pages stay below 90 % of the map, or
- * of the file when the disk is full.
+ * of what the file can become on a disk that has less room.
  *
- * The ladder, when a transaction fails: a full map waits for a reader older than 1 s; then
+ * The ladder, when a transaction fails: a full map waits up to 1 s for those who read; then
  * eviction down to 85 %, two commits for the freed pages to become usable, and a quarter of the
  * batch. The third failure in a row, or a damaged file, empties the store; an environment that
  * failed inside a commit is reopened. Either way the rest of the batch is "not stored".
@@ -50,7 +50,8 @@ struct store_commit {
     atomic_ullong next_id, era;
     uint64_t stored_id;     /* next_id as in sys: all ids on disk are below it */
     uint64_t tail;          /* no chunk key is above it */
-    uint64_t ceiling_pages; /* the file cannot grow beyond; 0: it can */
+    uint64_t ceiling_pages; /* the file could not grow beyond; 0: nothing is known */
+    uint64_t room_pages;    /* what the file may have now */
     unsigned failures;      /* in a row */
     uint64_t cost_scale;    /* pages really freed per 1000 estimated */
     uint8_t *far, *chunk;
@@ -71,3 +72,7 @@ void store_commit_run(struct store_commit *c);
 bool store_commit_busy(const struct store_commit *c); /* is there more to delete? */
 /* Looks whether a full disk has room again. */
 void store_commit_tick(struct store_commit *c);
+/* Pure: how many pages the file may have, of the map's, on a disk of that size with so many
+ * bytes free; some are left to others. */
+uint64_t store_commit_room_pages(const struct lmdb_pages *p, uint64_t disk_bytes,
+                                 uint64_t free_bytes);

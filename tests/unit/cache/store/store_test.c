@@ -654,12 +654,39 @@ static void test_stop_ends_what_waits(void **state)
     assert_true(stamp.txnid != found.txnid);
 }
 
+static void test_room_on_a_disk(void **state)
+{
+    (void)state;
+    const uint64_t mib = 1 << 20;
+    static const struct {
+        const char *why;
+        uint64_t last, max, disk_mib, free_mib, room;
+    } rows[] = {
+        {"a disk with room for the map", 100, 10000, 1000, 900, 10000},
+        {"and not quite", 100, 10000, 10000, 64 + 38, 100 + 38 * 256},
+        {"64 MiB stay free", 100, 100000, 10000, 65, 100 + 256},
+        {"all but the 64 MiB is taken", 100, 100000, 10000, 64, 100},
+        {"so is more", 100, 100000, 10000, 0, 100},
+        {"a sixteenth of a small one", 100, 100000, 160, 11, 100 + 256},
+        {"which is taken", 100, 100000, 160, 10, 100},
+        {"the file is at its end", 10000, 10000, 1000, 900, 10000},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct lmdb_pages p = {.last = rows[i].last, .max = rows[i].max, .page_bytes = 4096};
+        uint64_t room =
+            store_commit_room_pages(&p, rows[i].disk_mib * mib, rows[i].free_mib * mib);
+        if (room != rows[i].room)
+            fail_msg("%s: %llu", rows[i].why, (unsigned long long)room);
+    }
+}
+
 #define BED(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 #define BED_THREADS(test) cmocka_unit_test_setup_teardown(test, setup_threads, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_room_on_a_disk),
         BED(test_sizes_come_back),
         BED(test_ranges),
         BED(test_stream),
