@@ -19,6 +19,7 @@
 #define MAP_STEP ((uint64_t)64 * 1024)
 #define PATH_ROOM 4096
 #define DAMAGED_MAX 256 /* removed at one start; the floor covers all of them */
+#define STARTS_MAX 3    /* in a row that died while they read the file */
 
 struct cluster_purge_disk {
     struct letter letter; /* the batch that is out */
@@ -35,7 +36,7 @@ struct cluster_purge_disk {
     struct letter_crew *crew;
     char folder[PATH_ROOM];
     uint64_t max_bytes;
-    int owner_fd;
+    int owner_fd; /* its first byte: how many starts in a row died while they read the file */
 
     pthread_mutex_t lock; /* protects env and the dbs: control reads, the writer reopens */
     struct lmdb *env;
@@ -44,6 +45,25 @@ struct cluster_purge_disk {
     struct cluster_purge_head head;  /* control's until the first batch, then the writer's */
     struct cluster_purge_parts read; /* control's: the text that a reader was given */
 };
+
+/* --- the marker: garbage in pages can end the process in the library --- */
+
+static unsigned read_marker(const struct cluster_purge_disk *d)
+{
+    unsigned char starts = 0;
+    return pread(d->owner_fd, &starts, 1, 0) == 1 ? starts : 0;
+}
+
+static void write_marker(const struct cluster_purge_disk *d, unsigned starts)
+{
+    unsigned char byte = (unsigned char)starts;
+    (void)!pwrite(d->owner_fd, &byte, 1, 0); /* a full disk costs the marker, not the start */
+}
+
+static void on_damage(void *context)
+{
+    write_marker(context, STARTS_MAX);
+}
 
 /* --- the environment --- */
 
@@ -59,7 +79,9 @@ static enum err open_env(struct cluster_purge_disk *d)
                              .map_bytes = d->max_bytes,
                              .dbs = 3,
                              .readers = 8,
-                             .preallocate = true};
+                             .preallocate = true,
+                             .damaged = on_damage,
+                             .context = d};
     enum err err = lmdb_open(&conf, &d->env);
     if (err == ERR_SYS) {
         /* Without the reserve a disk that the cache fills can stop purges: better than none. */
@@ -116,7 +138,7 @@ static enum err set_aside(struct cluster_purge_disk *d)
              d->folder, to);
     counter_add(COUNTER_PURGE_LOG_ERRORS, 1);
     (void)unlink(lock);
-    return rename(from, to) ? ERR_SYS : ERR_OK;
+    return rename(from, to) && errno != ENOENT ? ERR_SYS : ERR_OK;
 }
 
 /* For cluster/purge_log.h: one synced record. */
@@ -220,8 +242,10 @@ static enum err begin_boot(struct cluster_purge_disk *d, const struct loading *l
 static enum err open_and_load(struct cluster_purge_disk *d, uint64_t other_boot_no)
 {
     struct loading *loading = must_alloc(sizeof(*loading));
+    unsigned starts = read_marker(d);
     loading->d = d;
-    enum err err = open_env(d);
+    write_marker(d, starts < STARTS_MAX ? starts + 1 : 1);
+    enum err err = starts < STARTS_MAX ? open_env(d) : ERR_CORRUPT;
     if (err == ERR_OK)
         err = load(d, loading);
     if (err == ERR_CORRUPT) {
@@ -234,6 +258,7 @@ static enum err open_and_load(struct cluster_purge_disk *d, uint64_t other_boot_
     }
     if (err == ERR_OK)
         err = begin_boot(d, loading, other_boot_no);
+    write_marker(d, 0); /* this start did not die, however it went */
     free(loading);
     return err;
 }
@@ -281,7 +306,8 @@ enum err cluster_purge_disk_open(const struct cluster_purge_disk_conf *conf,
         err = open_and_load(d, conf->other_boot_no);
         if (err != ERR_OK)
             log_line(LOG_ERROR, "purge_log_open", "folder=%s error=\"%s\" why=\"%s\"",
-                     d->folder, err_text(err), lmdb_open_text());
+                     d->folder, err_text(err),
+                     d->batch_text ? d->batch_text : lmdb_open_text());
     }
     if (err != ERR_OK) {
         destroy(d);

@@ -16,10 +16,11 @@
  *
  * A damaged record is skipped, counted and logged, and the floor rises to this start's first
  * number, so that everything from before is revalidated once. A damaged file is put aside
- * (data.mdb.damaged) and the log begins anew: another log_id, a larger boot_no.
+ * (data.mdb.damaged) and the log begins anew: another log_id, a larger boot_no. So is one at
+ * which three starts in a row died, or in which the library met a page that cannot be.
  *
  * Thread: control, but for its writer. `home` is control's mailbox: outcomes come by it.
- * Owns: the folder (flock on "owner" in it).
+ * Owns: the folder (flock on "owner" in it, which also counts such starts).
  * Limits: max_bytes of file; see purge_log.h.
  * Errors: ERR_REFUSED (the folder belongs to a running process), ERR_SYS, ERR_LIB.
  */

@@ -523,6 +523,38 @@ static void a_damaged_file_is_put_aside(void **state)
     assert_int_equal(n->ok, 1);
 }
 
+static void mark_starts(const struct node *n, char count)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/owner", n->folder);
+    int fd = open(path, O_RDWR);
+    assert_int_equal(syscall(SYS_pwrite64, fd, &count, 1, 0), 1);
+    (void)close(fd);
+}
+
+static void the_third_start_that_dies_is_the_last_with_its_file(void **state)
+{
+    struct node *n = *state;
+    open_node(n);
+    (void)purge_tag(n, "tag1", 0);
+    run(n, 1000);
+    close_node(n);
+    for (int round = 0; round < 2; round++) { /* one that does not die begins anew */
+        mark_starts(n, 2);
+        open_node(n);
+        assert_false(cluster_purge_disk_opened(n->disk)->made_anew);
+        assert_int_equal(n->replayed, 1);
+        close_node(n);
+    }
+    mark_starts(n, 3);
+    open_node(n);
+    assert_true(cluster_purge_disk_opened(n->disk)->made_anew);
+    assert_int_equal(n->replayed, 0);
+    close_node(n);
+    open_node(n);
+    assert_false(cluster_purge_disk_opened(n->disk)->made_anew);
+}
+
 static void a_full_log_gives_way_and_keeps_the_promise(void **state)
 {
     struct node *n = *state;
@@ -609,6 +641,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_lost_head_is_another_log_with_larger_numbers, begin,
                                         end),
         cmocka_unit_test_setup_teardown(a_damaged_file_is_put_aside, begin, end),
+        cmocka_unit_test_setup_teardown(the_third_start_that_dies_is_the_last_with_its_file,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(a_full_log_gives_way_and_keeps_the_promise, begin, end),
         cmocka_unit_test_setup_teardown(the_writer_thread_groups_what_waits, begin, end),
     };
