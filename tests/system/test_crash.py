@@ -24,7 +24,7 @@ class Load:
     def __init__(self, node, versions, chance):
         self.node, self.versions = node, versions
         self.stop = threading.Event()
-        self.wrong, self.hits, self.served, self.purged = [], 0, 0, 0
+        self.wrong, self.purged = [], 0
         self.dying = False
         runs = [(self.read, node.http), (self.read, node.http),
                 (self.read, lambda: h2client.H2(node.https_port)), (self.purge, None)]
@@ -49,8 +49,6 @@ class Load:
             if response.status != 200:
                 self.wrong.append(response)
                 continue
-            self.served += 1
-            self.hits += "hit" in response.get("cache-status")
             fault = self.versions.judge(key, response.body, floor)
             if fault:
                 self.wrong.append(fault)
