@@ -255,8 +255,8 @@ static size_t put_head(struct connection *c, struct io_link *l, struct span *out
     return out->len;
 }
 
-/* Gives body of the queue with its frame, and the end of the message when that is all. */
-static size_t put_body(struct connection *c, struct io_link *l, struct span *out, size_t room)
+/* Gives body of the queue with its frame. */
+static size_t put_body(struct connection *c, struct span *out, size_t room)
 {
     size_t count = 0, bytes = buf_len(&c->body);
     if (bytes + 2 * HTTP_H1_PREFIX_MAX > room)
@@ -268,12 +268,25 @@ static size_t put_body(struct connection *c, struct io_link *l, struct span *out
         out[count++] = span_until(buf_span(&c->body), bytes);
         c->body_given = bytes;
     }
-    if (bytes == buf_len(&c->body) && l->body_over && !l->body_ended) {
-        l->body_ended = true;
-        l->body_short =
-            http_h1_body_end(c->h1, l->has_trailers ? &l->trailers : NULL, &c->head) != ERR_OK;
-    }
     return count;
+}
+
+/* Ends the message when all of its body is given. `lent`: the head's queue is with the stream,
+ * so that nothing may be added to it before the next call. */
+static size_t put_end(struct connection *c, struct io_link *l, bool lent, struct span *out,
+                      size_t room)
+{
+    if (c->body_given < buf_len(&c->body) || !l->body_over || l->body_ended)
+        return 0;
+    if (lent && http_h1_body_left(c->h1) == HTTP_LENGTH_UNKNOWN)
+        return 0;
+    l->body_ended = true;
+    l->body_short =
+        http_h1_body_end(c->h1, l->has_trailers ? &l->trailers : NULL, &c->head) != ERR_OK;
+    if (lent || buf_len(&c->head) == 0)
+        return 0;
+    (void)put_head(c, l, out, room);
+    return 1;
 }
 
 static size_t on_output(void *core_, struct span *out, size_t max, char *scratch, size_t room)
@@ -281,7 +294,8 @@ static size_t on_output(void *core_, struct span *out, size_t max, char *scratch
     struct connection *c = core_;
     struct io_link *l = c->link;
     size_t count = 0;
-    (void)max, (void)scratch;
+    (void)scratch;
+    must(max >= 4);
     if (!l || !c->ready)
         return 0;
     settle(c);
@@ -301,15 +315,16 @@ static size_t on_output(void *core_, struct span *out, size_t max, char *scratch
         if (c->link != l)
             return 0;
     }
-    if (room >= 4 * HTTP_H1_PREFIX_MAX)
-        count += put_body(c, l, out + count, room);
+    bool lent = count > 0;
+    if (room >= 4 * HTTP_H1_PREFIX_MAX) {
+        count += put_body(c, out + count, room);
+        room -= c->body_given + HTTP_H1_PREFIX_MAX;
+        count += put_end(c, l, lent, out + count, room);
+    }
     if (l->body_short) {
         link_fail(l, IO_LINK_CUT);
         return 0;
     }
-    /* The end alone: nothing else goes out, so nobody would ask for more. */
-    if (count == 0 && buf_len(&c->head) > 0)
-        (void)put_head(c, l, &out[count++], room);
     if (c->body_given > 0)
         rearm(l);
     return count;

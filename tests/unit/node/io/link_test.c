@@ -154,6 +154,8 @@ struct asked {
     bool reused, answered;
     size_t upload; /* bytes still to give */
     bool stall;    /* gives no more of them */
+    size_t upload_at_sending;
+    bool end_at_sending;
     bool cancel_at_response, pause_at_body;
     struct io_timer resume;
 };
@@ -180,6 +182,11 @@ static void on_sending(void *user)
 {
     struct asked *a = user;
     a->sending++;
+    if (a->upload_at_sending > 0) {
+        a->upload = a->upload_at_sending;
+        a->stall = !a->end_at_sending;
+        give(a);
+    }
 }
 
 static void on_response(void *user, struct http_response *r, struct arena *arena)
@@ -752,6 +759,53 @@ static void test_upload_that_ends_later(void **state)
     server_stop(&s);
 }
 
+/* A body that comes in parts over time, whose end is all that is left to say. */
+static void test_upload_in_parts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        int64_t declared;
+        const char *first, *rest; /* octets of body with framing, and of its end */
+        bool at_sending, end_at_once;
+    } rows[] = {
+        {"chunked, the end later", HTTP_LENGTH_UNKNOWN, "13", "7", false, false},
+        {"chunked, when the head leaves", HTTP_LENGTH_UNKNOWN, "13", "7", true, false},
+        {"chunked, all when the head leaves", HTTP_LENGTH_UNKNOWN, "13", "7", true, true},
+        {"chunked, all before", HTTP_LENGTH_UNKNOWN, "13", "7", false, true},
+        {"counted, all when the head leaves", 10, "10", "0", true, true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct step steps[] = {{'a', 0},
+                                     {'r', 0},
+                                     {'n', rows[i].first},
+                                     {'n', rows[i].rest},
+                                     {'w', OK_HEAD "hello"},
+                                     {0, 0}};
+        struct server s;
+        struct asked a = {.server = &s,
+                          .upload = rows[i].at_sending ? 0 : 10,
+                          .stall = rows[i].at_sending || !rows[i].end_at_once,
+                          .upload_at_sending = rows[i].at_sending ? 10 : 0,
+                          .end_at_sending = rows[i].at_sending && rows[i].end_at_once};
+        server_start(&s, steps);
+        struct io_link_target t = target_of(&s);
+        start(&a, &t, false, rows[i].declared);
+        for (int j = 0; j < 10; j++)
+            turn();
+        if (!rows[i].end_at_once)
+            io_link_body_end(a.link, NULL);
+        if (!a.ended)
+            fixture_loop_run(&f);
+        if (a.why != IO_LINK_OK || a.status != 200)
+            fail_msg("%s: end %u status %u", rows[i].why, a.why, a.status);
+        io_links_drop_idle(links);
+        turn();
+        server_stop(&s);
+        assert_true(strncmp(s.heads, "POST /x HTTP/1.1\r\n", 18) == 0);
+    }
+}
+
 static void test_pause(void **state)
 {
     (void)state;
@@ -1005,11 +1059,11 @@ static int clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers),    cmocka_unit_test(test_reuse),
-        cmocka_unit_test(test_uploads),    cmocka_unit_test(test_upload_that_ends_later),
-        cmocka_unit_test(test_pause),      cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_connecting), cmocka_unit_test(test_next_address),
-        cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_answers),         cmocka_unit_test(test_reuse),
+        cmocka_unit_test(test_uploads),         cmocka_unit_test(test_upload_that_ends_later),
+        cmocka_unit_test(test_upload_in_parts), cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_cancel),          cmocka_unit_test(test_connecting),
+        cmocka_unit_test(test_next_address),    cmocka_unit_test(test_tls),
     };
     return cmocka_run_group_tests(tests, make, clean);
 }
