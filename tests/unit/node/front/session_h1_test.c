@@ -616,7 +616,7 @@ static void test_interim(void **state)
 static void test_head_timeout(void **state)
 {
     (void)state;
-    w.conf.limits.header_ms = 150;
+    w.conf.limits.header_ms = 400;
     connect_now();
     (void)hear_the_end();
     check("no byte: no answer", "");
@@ -628,13 +628,13 @@ static void test_head_timeout(void **state)
     connect_now();
     say("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
     hear_until("\r\n\r\n");
-    int64_t until = w.f.loop->now_ms + 300;
+    int64_t until = w.f.loop->now_ms + 800;
     while (w.f.loop->now_ms < until)
         world_turn(&w);
     got_len = 0;
     int64_t from = w.f.loop->now_ms;
     WORLD_UNTIL(&w, (send(client, "G", 1, MSG_NOSIGNAL), hear()) != 0);
-    assert_true(w.f.loop->now_ms - from >= 150);
+    assert_true(w.f.loop->now_ms - from >= 400);
     (void)hear_the_end();
     check("octet by octet, after HEAD", REFUSED("408 Request Timeout"));
 }
@@ -678,16 +678,17 @@ static void test_stalled_reader(void **state)
 {
     (void)state;
     static char body[4000000];
-    w.conf.limits.body_idle_ms = 200;
+    w.conf.limits.body_idle_ms = 700;
     fake.pieces[0] = span_of(body, sizeof(body));
     fake.response.body_bytes = sizeof(body);
     tcp_connect();
     say(GET("/"));
-    int64_t until = w.f.loop->now_ms + 1000; /* slow, but it reads */
+    int64_t until = w.f.loop->now_ms + 2500; /* slow, but it reads */
     while (w.f.loop->now_ms < until) {
         char some[4096];
         assert_true(recv(client, some, sizeof(some), 0) > 0 || errno == EAGAIN);
-        world_turn(&w);
+        for (int i = 0; i < 10; i++)
+            world_turn(&w);
     }
     assert_int_equal(w.front.session_count, 1);
     WORLD_UNTIL(&w, w.front.session_count == 0);
