@@ -90,7 +90,7 @@ def raw(port, data, tls=False, deadline_s=10, finish=False, **how):
                 closed = not piece
         except socket.timeout:
             pass
-        except (ConnectionError, ssl.SSLError):
+        except OSError:  # also ssl.SSLError, and ENOTCONN after a reset
             closed = reset = True
     reply = Reply(got)
     reply.closed, reply.reset = closed, reset

@@ -489,7 +489,7 @@ def test_an_upload_over_the_window(node, back):
     back.on("/over", reads_body=False)(lambda x: (x.wait(release), x.close()))
     with h2client.RawH2(node.https_port) as raw:
         raw.headers(1, END_HEADERS, method="POST", path="/over")
-        for _ in range(40):
+        for _ in range(2000):  # more than all buffers on the way to the origin
             raw.frame(DATA, 0, 1, b"x" * 16384)
         code, = struct.unpack(">I", raw.wait_frame(RST_STREAM, 1)[3])
         assert code == h2client.FLOW_CONTROL_ERROR
@@ -802,6 +802,11 @@ def test_a_body_that_does_not_come(node):
         client.wait(lambda: client.responses[stream].over or client.closed, "its end", 15)
         response = client.responses[stream]
         assert response.status in (None, 400, 408), response.status
+
+
+def test_nothing_is_left(node):
+    harness.wait_until(lambda: node.status()["cache"]["fills"] == 0 and
+                       node.status()["connections"] <= 1, "connections and fills are over")
 
 
 # The end

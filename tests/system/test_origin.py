@@ -366,6 +366,44 @@ def test_broken_chunks_are_cut_and_not_kept(node, back, name):
     assert node.get(path).body == b"whole"
 
 
+RESPONSE = (b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n"
+            b"\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX-T: 1\r\n\r\n")
+
+
+def test_a_response_cut_at_each_octet(node, back):
+    """502 or a cut, whichever is still possible; never whole, never stored."""
+    @back.on("/cut")
+    def answer(x):
+        x.send(RESPONSE[:int(x.request.target.partition("?")[2])])
+        x.close()
+
+    for at in range(len(RESPONSE)):
+        for _ in range(2):
+            before = back.count("/cut")
+            with node.http() as client:
+                try:
+                    failed(client.get("/cut?%d" % at), 502, None)
+                except harness.Cut as cut:
+                    assert b"abcde".startswith(cut.response.body if cut.response else b"")
+            assert back.count("/cut") > before, "octet %d: answered from the cache" % at
+
+
+def test_a_response_in_two_pieces(node, back):
+    halves = threading.Event()
+
+    @back.on("/halves")
+    def answer(x):
+        at = int(x.request.target.partition("?")[2])
+        x.send(RESPONSE[:at])
+        halves.wait(0.002)  # nobody sets it: lets the first piece arrive alone
+        x.send(RESPONSE[at:])
+
+    with node.http() as client:
+        for at in range(1, len(RESPONSE)):
+            response = client.get("/halves?%d" % at)
+            assert (response.status, response.body) == (200, b"abcde"), at
+
+
 def test_a_close_delimited_body_is_whole_when_it_ends(node, back):
     @back.on("/until-close")
     def answer(x):
@@ -578,3 +616,13 @@ def test_many_at_once_while_servers_fail(make_node, make_origin):
         thread.join(60)
     assert not wrong
     assert node.get("/crowd/0/4").status == 200
+
+
+def test_nothing_is_left(node):
+    """After all of the above: no fetch and no client hangs on."""
+    def is_quiet():
+        status = node.status()
+        return status["cache"]["fills"] == 0 and status["connections"] <= 1
+
+    harness.wait_until(is_quiet, "all connections and fills are over")
+    assert node.get("/fine").status == 200

@@ -373,6 +373,25 @@ def test_an_answer_while_the_upload_goes_on(node, back):
         assert client.response().body == b"ABCDEF"
 
 
+def test_an_early_answer_does_not_desync_the_origin(node, back):
+    """0.CL: the origin answers and keeps the connection, the body still to come. Whatever the
+    client sends as the body must not be read there as a request."""
+    back.on("/unread", reads_body=False)(lambda x: x.respond(body=b"early"))
+    smuggled = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for fields in ([], [("Expect", "100-continue")]):
+        with node.http() as client:
+            client.send_head("POST", "/unread", [("Content-Length", len(smuggled)), *fields])
+            assert client.response().body == b"early"
+            try:
+                client.send(smuggled)
+                assert client.get("/after-unread").body == b"origin:/after-unread"
+            except (harness.Cut, ConnectionError):
+                pass
+        for i in range(4):
+            assert node.get("/others?%d" % i).body == b"origin:/others?%d" % i
+    assert back.count("/smuggled") == 0
+
+
 # 100-continue
 
 
@@ -591,6 +610,12 @@ def test_a_half_closed_client_is_answered(node):
     reply = harness.raw(node.http_port, b"GET /half HTTP/1.1\r\nHost: localhost\r\n\r\n",
                         finish=True)
     assert reply.status in (200, None) and reply.closed
+
+
+def test_nothing_is_left(node, impatient):
+    for one in (node, impatient):
+        harness.wait_until(lambda n=one: n.status()["cache"]["fills"] == 0 and
+                           n.status()["connections"] <= 1, "connections and fills are over")
 
 
 # The end of the node
