@@ -131,9 +131,9 @@ static void forward(struct looking *l, struct memory_place *p, struct memory_obj
         answer(l, CACHE_UNAVAILABLE, CACHE_FORWARD_NONE);
         return;
     }
-    if (l->ask->request->method == HTTP_HEAD || l->wish.no_store) {
-        /* A HEAD's answer cannot fill a GET's object; a request that may not be stored leaves
-         * nothing to share. */
+    if ((l->ask->request->method == HTTP_HEAD && under) || l->wish.no_store) {
+        /* A HEAD's answer speaks about what is stored (RFC 9111 4.3.5); a request that may not
+         * be stored leaves nothing to share. */
         pass(l, why);
         return;
     }

@@ -31,7 +31,8 @@ enum cache_verdict {
     CACHE_STALE,       /* answer from `object`; when `fill` is set, also fetch into it in the
                         * background, validating `object` */
     CACHE_JOIN,        /* open a reader on `fill` and wait for its head */
-    CACHE_LEAD,        /* fetch into `fill` (validating `object` when set) and read from it */
+    CACHE_LEAD,        /* fetch into `fill` (validating `object` when set) and read from it; a
+                        * HEAD with GET */
     CACHE_PASS,        /* fetch into the private `fill`; nobody joins, nothing is stored */
     CACHE_UNAVAILABLE, /* only-if-cached and nothing usable: 504 */
 };

@@ -85,8 +85,13 @@ bool origin_errand_init(struct origin_errand *e, const struct origin_fetch_start
         return false;
     if (s->copy_bytes > 0)
         memcpy(e->copy, s->copied, s->copy_bytes);
-    return copy_request(s->ask->request, &e->arena, &e->request) &&
-           copy_key(s->ask->key, &e->arena, &e->key) &&
+    if (!copy_request(s->ask->request, &e->arena, &e->request))
+        return false;
+    if (e->request.method == HTTP_HEAD && s->answer->verdict == CACHE_LEAD) { /* to be shared */
+        e->request.method = HTTP_GET;
+        e->request.method_text = SPAN("GET");
+    }
+    return copy_key(s->ask->key, &e->arena, &e->key) &&
            (!s->own || s->own(e->copy, &e->request, &e->arena));
 }
 

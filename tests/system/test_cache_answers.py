@@ -53,13 +53,24 @@ def test_head_knows_the_length_of_what_came_in_chunks(bench):
     assert bench.head(path).get("content-length") == "7"
 
 
-def test_head_that_misses_does_not_make_a_get_object_of_nothing(bench):
+def test_head_that_misses_is_fetched_with_get(bench):
+    """So that the next one hits, and a GET has its body."""
     path = bench.serve([(CC, "max-age=60"), ("ETag", '"a"')])
     head = bench.head(path)
     assert head.status == 200 and head.body == b"" and int(head.get("content-length")) > 0
+    assert bench.origin.last(path).method == "GET"
     response = bench.get(path)
-    assert not is_hit(response) and len(response.body) > 0
-    assert is_hit(bench.head(path))
+    assert len(response.body) == int(head.get("content-length"))
+    assert is_hit(bench.head(path)) and bench.origin.count(path) == 1
+
+
+def test_head_of_what_is_not_stored_stays_a_head(bench):
+    """Once it is known: the first one is a GET, whose body nobody takes."""
+    path = bench.serve([(CC, "private, max-age=60")])
+    for method in ("GET", "HEAD", "HEAD"):
+        head = bench.head(path)
+        assert head.status == 200 and head.body == b"" and not is_hit(head)
+        assert bench.origin.last(path).method == method
 
 
 @pytest.mark.parametrize("etag, length, hit", [('"a"', "5", True), ('"b"', "5", False),
@@ -84,6 +95,24 @@ def test_head_renews_or_outdates_what_is_stored(bench, etag, length, hit):
     response = bench.get(path)
     assert is_hit(response) == hit and response.body == b"12345"
     assert response.get("x-any") == ("new" if hit else "old")
+
+
+def test_head_does_not_fetch_a_large_body(bench):
+    path, sent = bench.new_path(), []
+
+    @bench.origin.on(path)
+    def answer(x):
+        x.head(200, [(CC, "max-age=60"), ("Content-Length", 1 << 30)])
+        before = x.sent_bytes
+        try:
+            x.stream(1 << 30)
+        finally:
+            sent.append(x.sent_bytes - before)
+
+    head = bench.head(path)
+    assert head.status == 200 and head.get("content-length") == str(1 << 30)
+    harness.wait_until(lambda: sent, "the fetch is over")
+    assert sent[0] < 1 << 26
 
 
 # Conditions

@@ -14,8 +14,8 @@ static const struct {
     bool object, fill;
 } rows[] = {
     {"nothing", NULL, HTTP_GET, "", 0, 0, CACHE_LEAD, CACHE_FORWARD_URI_MISS, false, true},
-    {"nothing, HEAD", NULL, HTTP_HEAD, "", 0, 0, CACHE_PASS, CACHE_FORWARD_URI_MISS, false,
-     true},
+    {"nothing, HEAD: fetched with GET", NULL, HTTP_HEAD, "", 0, 0, CACHE_LEAD,
+     CACHE_FORWARD_URI_MISS, false, true},
     {"POST", "cache-control: max-age=60", HTTP_POST, "", 0, 0, CACHE_PASS, CACHE_FORWARD_METHOD,
      false, true},
     {"POST, only-if-cached does not stop it", NULL, HTTP_POST, "cache-control: only-if-cached",
