@@ -69,8 +69,14 @@ static void destroy(struct front_session *s)
 static void on_ready(void *core)
 {
     struct front_session *s = core;
+    const struct setup_listener *l = s->client.listener;
+    bool h2 = io_stream_is_h2(s->stream);
+    if (!h2 && l && !l->conf->h1) { /* a client that names no protocol on a listener for h2 */
+        io_stream_abort(s->stream);
+        return;
+    }
     s->client.tls_version = io_stream_tls_version(s->stream);
-    s->protocol = io_stream_is_h2(s->stream) ? &front_session_h2 : &front_session_h1;
+    s->protocol = h2 ? &front_session_h2 : &front_session_h1;
     s->protocol->open(s);
 }
 

@@ -6,8 +6,8 @@
 #include "base/http/h1.h"
 #include "node/front/answer_h1.h"
 
-#define DRAIN_FIRST_MS 1000     /* for the first request, when connections are to end */
-#define DRAIN_BYTES (64 * 1024) /* of a body that nobody wants, to keep the connection */
+#define DRAIN_FIRST_MS 1000 /* for the first request, when connections are to end */
+#define DRAIN_BYTES 65536   /* of a body that nobody wants, to keep the connection */
 
 /* The request: none > head > body > whole > none ... A request without body passes `body`. */
 enum asked {

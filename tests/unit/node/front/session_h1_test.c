@@ -734,6 +734,17 @@ static void test_limit_and_drain(void **state)
     check("new", OK_LAST);
 }
 
+static void test_not_spoken_here(void **state)
+{
+    (void)state;
+    w.listener_conf.h1 = false;
+    connect_now();
+    say(GET("/"));
+    assert_true(hear_the_end() < 0);
+    check("nothing", "");
+    assert_int_equal(fake.opened, 0);
+}
+
 static void test_no_memory(void **state)
 {
     (void)state;
@@ -768,6 +779,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_body_timeout, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stalled_reader, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_limit_and_drain, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_not_spoken_here, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_memory, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
