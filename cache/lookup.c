@@ -98,10 +98,14 @@ static bool may_join(struct looking *l, struct memory_fill *entry)
     if (atomic_load_explicit(&f->closed, memory_order_acquire))
         return false;
     struct memory_names n = l->names;
+    /* Until there is a head, a fetch that asks about an object may bring that one back. */
+    const struct memory_object *tagged = head ? head : f->under;
+    if (tagged) {
+        n.tags = tagged->tag_hash;
+        n.tag_count = tagged->tag_count;
+    }
     if (head) {
         const struct policy_wish none = POLICY_WISH_NONE;
-        n.tags = head->tag_hash;
-        n.tag_count = head->tag_count;
         if (policy_freshness_reuse(&head->facts, &none, l->ask->now_s) != POLICY_REUSE_FRESH)
             return false;
     }

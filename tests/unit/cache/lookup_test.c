@@ -153,22 +153,30 @@ static void test_join_fence(void **state)
         const char *selector;
         bool head; /* purged when the head (with its tags) is known */
         bool join;
+        bool validates; /* an object that has the tags */
     } cases[] = {
-        {"url", PURGE_URL, "http://h.x/x", false, false},
-        {"other url", PURGE_URL, "http://h.x/y", false, true},
-        {"host", PURGE_HOST, "h.x", false, false},
-        {"prefix", PURGE_PREFIX, "http://h.x/", false, false},
+        {"url", PURGE_URL, "http://h.x/x", false, false, false},
+        {"other url", PURGE_URL, "http://h.x/y", false, true, false},
+        {"host", PURGE_HOST, "h.x", false, false, false},
+        {"prefix", PURGE_PREFIX, "http://h.x/", false, false, false},
         {"tag, not known yet: the purge is seen when the head comes", PURGE_TAG, "t", false,
-         true},
-        {"tag of the head", PURGE_TAG, "t", true, false},
-        {"other tag", PURGE_TAG, "u", true, true},
-        {"all", PURGE_ALL, "", true, false},
+         true, false},
+        {"tag of the head", PURGE_TAG, "t", true, false, false},
+        {"other tag", PURGE_TAG, "u", true, true, false},
+        {"all", PURGE_ALL, "", true, false, false},
+        {"tag of what is asked about", PURGE_TAG, "t", false, false, true},
+        {"other tag than that", PURGE_TAG, "u", false, true, true},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         for (int mode = PURGE_HARD; mode <= PURGE_SOFT; mode++) {
             struct scene s;
             scene_open(&s, NULL, 8 * MB);
+            if (cases[i].validates) {
+                scene_store(&s, "/x", "", "cache-control: max-age=60\netag: \"1\"\nxkey: t",
+                            "body");
+                s.now_s += 61;
+            }
             struct client *lead = client_ask(&s, HTTP_GET, "/x", "");
             client_open(lead);
             client_fetch(lead);
