@@ -161,6 +161,49 @@ static enum cache_take give_private(struct cache_intake *i, const struct http_re
     return CACHE_TAKE_BODY;
 }
 
+/* The key of another URL of the same origin, asked for as this one is: the request's key with
+ * its path and query in place. */
+static bool key_of(const struct cache_intake *i, struct span url, struct arena *a,
+                   struct span *out)
+{
+    const struct policy_key *key = i->key;
+    struct span rest = key->text, origin, path_query = span_from(url, key->host.len);
+    must(span_split(&rest, '|', &origin) && span_split(&rest, '|', &origin));
+    origin = span_until(key->text, (size_t)(rest.ptr - key->text.ptr));
+    rest = span_from(rest, key->path_query.len);
+    return arena_printf(a, out, "%.*s%.*s%.*s", SPAN_ARG(origin), SPAN_ARG(path_query),
+                        SPAN_ARG(rest));
+}
+
+/* An invalidation is not logged: what it names leaves the store, or a start that comes before
+ * the sweep would find it as it was (purge.md). Variants are left to the sweep. */
+static void forget(struct cache_intake *i, struct span url)
+{
+    struct detail *d = i->detail;
+    struct memory_tier *t = tier_of(i);
+    struct memory_object *o = NULL;
+    struct memory_disk disk = {0};
+    struct memory_place p;
+    struct span text;
+    if (!key_of(i, url, &d->arena, &text))
+        return;
+    struct hash128 key = memory_index_key(t, text, (struct span){0});
+    memory_place_open(t->index, key, &p);
+    enum memory_kind kind = memory_place_kind(&p);
+    if (kind == MEMORY_OBJECT) {
+        o = memory_object_hold(memory_place_object(&p));
+    } else if (kind == MEMORY_DISK) {
+        disk = memory_place_disk(&p);
+        memory_place_remove(&p);
+    }
+    memory_place_close(&p);
+    if (o)
+        memory_deposit_forget(o);
+    if (disk.body_id)
+        memory_deposit_remove(t, key, disk.body_id);
+    memory_object_drop(o);
+}
+
 static void invalidate(struct cache_intake *i, const struct http_response *r)
 {
     struct detail *d = i->detail;
@@ -171,6 +214,8 @@ static void invalidate(struct cache_intake *i, const struct http_response *r)
     struct memory_purge p = {
         .kind = PURGE_URL, .mode = PURGE_HARD, .names = gone.url, .name_count = gone.count};
     (void)memory_epoch_apply_now(tier_of(i)->epoch, &p);
+    for (uint32_t k = 0; k < gone.count; k++)
+        forget(i, gone.url[k]);
 }
 
 static enum cache_take pass(struct cache_intake *i, const struct http_response *r,

@@ -305,8 +305,11 @@ struct counting {
     uint64_t count;
 };
 
+/* What a hard purge has taken already is nobody's any more, though its bytes may still be
+ * there.
+ */
 static void count_one(struct counting *c, struct span key_text, const uint64_t *tags,
-                      uint32_t tag_count)
+                      uint32_t tag_count, uint64_t fill_no)
 {
     struct memory_names n;
     arena_reset(&c->arena);
@@ -316,14 +319,15 @@ static void count_one(struct counting *c, struct span key_text, const uint64_t *
     n.site = site ? span_text(site->name) : (struct span){0};
     n.tags = tags;
     n.tag_count = tag_count;
-    c->count += memory_epoch_matches(c->tier->epoch, c->purge, &n);
+    c->count += memory_epoch_matches(c->tier->epoch, c->purge, &n) &&
+                memory_epoch_check(c->tier->epoch, &n, fill_no, NULL) != MEMORY_PURGED_HARD;
 }
 
 static void count_seen(void *context, const struct memory_seen *seen)
 {
     const struct memory_object *o = seen->object;
     if (seen->kind == MEMORY_OBJECT)
-        count_one(context, o->key_text, o->tag_hash, o->tag_count);
+        count_one(context, o->key_text, o->tag_hash, o->tag_count, o->fill_no);
 }
 
 static void count_record(void *context, struct hash128 key, const struct store_record *r)
@@ -334,7 +338,7 @@ static void count_record(void *context, struct hash128 key, const struct store_r
     bool in_ram = memory_place_kind(&p) == MEMORY_OBJECT;
     memory_place_close(&p);
     if (!in_ram && r->kind == STORE_OBJECT)
-        count_one(c, r->key, r->tag_hash, r->tag_count);
+        count_one(c, r->key, r->tag_hash, r->tag_count, r->fill_no);
 }
 
 uint64_t memory_sweep_count(struct memory_tier *t, const struct memory_purge *p,

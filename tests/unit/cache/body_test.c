@@ -320,6 +320,77 @@ static void test_disk_and_back(void **state)
     remove_folder();
 }
 
+static void invalidate(struct scene *s, const char *path, const char *response)
+{
+    struct client *post = client_ask(s, HTTP_POST, path, "");
+    client_open(post);
+    client_fetch(post);
+    client_respond_all(post, 201, response, "done");
+    client_destroy(post);
+}
+
+/* An invalidation is not in the purge log: what it names leaves the store at once. */
+static void test_invalidated_on_disk(void **state)
+{
+    static const char *const paths[] = {"/kept", "/made", "/target"};
+    (void)state;
+    struct scene s;
+    struct store_figures f;
+    make_folder();
+    scene_open(&s, folder, 64 * MB);
+    SCENE_UNTIL(&s, !atomic_load(&s.cache->tier.scanning));
+    for (int known = 0; known < 2; known++) { /* on disk alone, then in RAM, too */
+        for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+            if (i || !known)
+                scene_store(&s, paths[i], "", FRESH, "body");
+        SCENE_UNTIL(&s, (store_figures(s.cache->tier.store, &f), f.objects == 3));
+        if (!known) {
+            scene_close(&s);
+            s.wake_fd = eventfd(0, EFD_NONBLOCK);
+            scene_open_again(&s);
+        }
+        invalidate(&s, "/target", "location: http://h.x/made\ncontent-location: http://y/kept");
+        SCENE_UNTIL(&s, (store_figures(s.cache->tier.store, &f), f.objects == 1));
+        assert_int_equal(scene_verdict(&s, HTTP_GET, "/target", ""), CACHE_LEAD);
+        assert_int_equal(scene_verdict(&s, HTTP_GET, "/made", ""), CACHE_LEAD);
+    }
+    scene_close(&s);
+    s.wake_fd = eventfd(0, EFD_NONBLOCK);
+    scene_open_again(&s);
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/target", ""), CACHE_LEAD);
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/made", ""), CACHE_LEAD);
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/kept", ""), CACHE_JOIN);
+    scene_close(&s);
+    remove_folder();
+}
+
+/* A dry run counts what a purge would take, in RAM or on disk, and once. */
+static void test_count(void **state)
+{
+    struct purge p = {.kind = PURGE_HOST, .mode = PURGE_HARD, .selector = SPAN("h.x")};
+    (void)state;
+    struct scene s;
+    struct store_figures f;
+    make_folder();
+    scene_open(&s, folder, 64 * MB);
+    SCENE_UNTIL(&s, !atomic_load(&s.cache->tier.scanning));
+    scene_store(&s, "/a", "", FRESH, "body");
+    scene_store(&s, "/b", "", FRESH, "body");
+    SCENE_UNTIL(&s, (store_figures(s.cache->tier.store, &f), f.objects == 2));
+    for (int disk_only = 0; disk_only < 2; disk_only++) {
+        assert_int_equal(cache_purge_count(s.cache, &p, &s.conf), 2);
+        scene_close(&s);
+        s.wake_fd = eventfd(0, EFD_NONBLOCK);
+        scene_open_again(&s);
+    }
+    scene_purge(&s, PURGE_URL, PURGE_SOFT, "http://h.x/a");
+    assert_int_equal(cache_purge_count(s.cache, &p, &s.conf), 2);
+    scene_purge(&s, PURGE_URL, PURGE_HARD, "http://h.x/a");
+    assert_int_equal(cache_purge_count(s.cache, &p, &s.conf), 1);
+    scene_close(&s);
+    remove_folder();
+}
+
 /* While the scan runs a key is asked for on disk; once that said no, it is a miss. */
 static void test_miss_while_scanning(void **state)
 {
@@ -575,6 +646,8 @@ int main(void)
         cmocka_unit_test(test_ram_budget),
         cmocka_unit_test(test_max_objects),
         cmocka_unit_test(test_disk_and_back),
+        cmocka_unit_test(test_invalidated_on_disk),
+        cmocka_unit_test(test_count),
         cmocka_unit_test(test_miss_while_scanning),
         cmocka_unit_test(test_evicted_to_disk),
         cmocka_unit_test(test_closed_while_it_reads),
