@@ -25,10 +25,12 @@ static const char *state_of(const struct telling *t, const struct memory_object 
     struct memory_names n = cache_names(&t->key, t->site);
     n.tags = o->tag_hash;
     n.tag_count = o->tag_count;
-    if (memory_epoch_check(t->cache->tier.epoch, &n, o->fill_no, NULL) != MEMORY_PURGED_NOT ||
-        atomic_load_explicit(&o->soft_purged, memory_order_relaxed))
+    enum memory_purged is = memory_epoch_check(t->cache->tier.epoch, &n, o->fill_no, NULL);
+    if (is == MEMORY_PURGED_HARD)
         return "purged";
-    return policy_freshness_left_s(&o->facts, t->now_s) > 0 ? "fresh" : "stale";
+    bool soft =
+        is == MEMORY_PURGED_SOFT || atomic_load_explicit(&o->soft_purged, memory_order_relaxed);
+    return !soft && policy_freshness_left_s(&o->facts, t->now_s) > 0 ? "fresh" : "stale";
 }
 
 static void tell_object(const struct telling *t, const struct memory_object *o,
