@@ -364,7 +364,7 @@ enum err cache_intake_body(struct cache_intake *i, struct span bytes)
         body_failed(i, CACHE_FAILURE_PROTOCOL);
         return ERR_CLOSED;
     }
-    enum err e = memory_fill_append(i->fill, bytes);
+    /* Before they are in: of what is not stored, the fill lets the first bytes go. */
     if (d->shared && d->declared == HTTP_LENGTH_UNKNOWN && d->got > MEMORY_BODY_MAX) {
         bool fits = fits_disk(i, (int64_t)d->got);
         if (fits && !d->storing)
@@ -373,6 +373,7 @@ enum err cache_intake_body(struct cache_intake *i, struct span bytes)
             memory_fill_unstore(i->fill);
         d->storing = fits;
     }
+    enum err e = memory_fill_append(i->fill, bytes);
     if (e != ERR_CLOSED && !memory_fill_wanted(i->fill))
         e = ERR_CLOSED;
     if (e == ERR_CLOSED)

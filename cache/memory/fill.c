@@ -218,6 +218,9 @@ static bool is_alone(const struct memory_fill *f)
     return f->kind == MEMORY_FILL_PRIVATE || f->to_waiters == MEMORY_HEAD_ALONE;
 }
 
+/* Nothing is let go before it is known whether the body goes to the store. */
+_Static_assert(MEMORY_BODY_MAX <= MEMORY_WINDOW_BYTES / 2, "a body of unknown length");
+
 static uint64_t window(const struct memory_fill *f)
 {
     return is_alone(f) ? MEMORY_WINDOW_PRIVATE_BYTES : MEMORY_WINDOW_BYTES;

@@ -237,10 +237,11 @@ static void store_large(struct scene *s, const char *path, uint64_t bytes, bool 
         lead(s, HTTP_GET, path, FRESH "\nxkey: big", known ? (int64_t)bytes : -1);
     for (uint64_t at = 0; at < bytes;) {
         size_t n = bytes - at < 16384 ? (size_t)(bytes - at) : 16384;
+        unsigned before = c->room;
         enum err e = give(c, at, n);
         at += n;
+        (void)take(c, UINT64_MAX); /* hard on its heels: nothing is kept for its sake */
         if (e == ERR_AGAIN) {
-            unsigned before = c->room;
             SCENE_UNTIL(s, c->room > before);
         } else {
             assert_int_equal(e, ERR_OK);
