@@ -23,7 +23,7 @@
 #include "cache/memory/reader.h"
 #include "cache/store/store.h"
 
-#define MEMORY_WINDOW_BYTES (UINT64_C(4) << 20)
+#define MEMORY_WINDOW_BYTES (UINT64_C(2) << 20)
 #define MEMORY_WINDOW_PRIVATE_BYTES (UINT64_C(256) << 10)
 #define MEMORY_STALL_MS INT64_C(10000)
 #define MEMORY_INTERIM_BYTES ((size_t)65536)

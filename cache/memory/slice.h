@@ -11,7 +11,7 @@
 
 #include "cache/store/store.h"
 
-#define MEMORY_SLICE_TOTAL (UINT64_C(4) << 20)
+#define MEMORY_SLICE_TOTAL (UINT64_C(2) << 20)
 #define MEMORY_SLICE_MAX (256u << 10)
 #define MEMORY_SLICE_MIN (16u << 10)
 
