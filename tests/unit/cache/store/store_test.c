@@ -70,7 +70,7 @@ static void test_ranges(void **state)
         {100001, 100, 0, ERR_LIMIT}, {0, sizeof got, 100000, ERR_OK},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct store_read r = {.job = {.done = bed_end},
+        struct store_read r = {.job = bed_job(),
                                .rep = {.body_id = id, .bytes = sizeof wanted},
                                .at = rows[i].at,
                                .out = got,
@@ -159,7 +159,7 @@ static void test_unfinished_bodies_go(void **state)
         bed_wait(b);
         assert_int_equal(bed_chunks(b), 200);
         if (round == 0) {
-            struct store_drop d = {.job = {.done = bed_end}, .body_id = o.store_body.body_id};
+            struct store_drop d = {.job = bed_job(), .body_id = o.store_body.body_id};
             assert_int_equal(store_drop(b->store, &d), ERR_OK);
             bed_wait(b);
         } else {
@@ -193,14 +193,13 @@ static void test_replaced_body_is_kept(void **state)
     was.rep[0].xxh3 = 0;
     assert_int_equal(bed_chunks(b), 3 + 2);
     static char got[9000], wanted[9000];
-    struct store_read r = {
-        .job = {.done = bed_end}, .rep = was.rep[0], .out = got, .room = sizeof got};
+    struct store_read r = {.job = bed_job(), .rep = was.rep[0], .out = got, .room = sizeof got};
     assert_int_equal(store_read(b->store, &r), ERR_OK);
     bed_wait(b);
     bed_fill(10, wanted, sizeof wanted);
     assert_memory_equal(got, wanted, sizeof wanted);
 
-    struct store_drop d = {.job = {.done = bed_end}, .body_id = old};
+    struct store_drop d = {.job = bed_job(), .body_id = old};
     assert_int_equal(store_drop(b->store, &d), ERR_OK);
     bed_wait(b);
     assert_int_equal(bed_chunks(b), 2);
@@ -226,8 +225,7 @@ static struct store_record changed_record(struct bed_object *o, uint64_t fill_no
 
 static uint64_t stored_fill_no(struct bed *b, struct bed_object *o, unsigned *out_reps)
 {
-    struct store_load l = {
-        .job = {.done = bed_end}, .key = o->key, .primary = span_text(o->primary)};
+    struct store_load l = {.job = bed_job(), .key = o->key, .primary = span_text(o->primary)};
     assert_int_equal(store_load(b->store, &l), ERR_OK);
     bed_wait(b);
     assert_int_equal(l.job.err, ERR_OK);
@@ -242,7 +240,7 @@ static enum err rewrite(struct bed *b, struct bed_object *o, uint64_t made_from,
                         const struct store_record *r, struct store_rewrite *w)
 {
     *w = (struct store_rewrite){
-        .job = {.done = bed_end}, .key = o->key, .made_from = made_from, .record = r};
+        .job = bed_job(), .key = o->key, .made_from = made_from, .record = r};
     assert_int_equal(store_rewrite(b->store, w), ERR_OK);
     bed_wait(b);
     return w->job.err;
@@ -299,7 +297,7 @@ static void test_remove(void **state)
     uint64_t id = bed_put(b, 1, 10, 9000);
     struct bed_object o;
     bed_object_init(b, &o, 1, 0, 0);
-    struct store_remove r = {.job = {.done = bed_end}, .key = o.key, .body_id = id + 1};
+    struct store_remove r = {.job = bed_job(), .key = o.key, .body_id = id + 1};
     assert_int_equal(store_remove(b->store, &r), ERR_OK);
     bed_wait(b);
     assert_int_equal(r.job.err, ERR_NOT_FOUND); /* it was replaced meanwhile */
@@ -332,7 +330,7 @@ static void test_large_removal_is_spread(void **state)
     uint64_t id = bed_put(b, 1, 10, store_chunk_bytes(b->store) * 1000);
     struct bed_object o;
     bed_object_init(b, &o, 1, 0, 0);
-    struct store_remove r = {.job = {.done = bed_end}, .key = o.key, .body_id = id};
+    struct store_remove r = {.job = bed_job(), .key = o.key, .body_id = id};
     struct store_figures before, now;
     store_figures(b->store, &before);
     assert_int_equal(store_remove(b->store, &r), ERR_OK);
@@ -354,11 +352,11 @@ static void test_vary_record(void **state)
                              .vary = SPAN("accept-language"),
                              .variants = 2};
     struct hash128 key = store_key(store_secret(b->store), v.key, (struct span){0});
-    struct store_put p = {.job = {.done = bed_end}, .record = &v, .key = key};
+    struct store_put p = {.job = bed_job(), .record = &v, .key = key};
     assert_int_equal(store_put(b->store, &p), ERR_OK);
     bed_wait(b);
     assert_int_equal(p.job.err, ERR_OK);
-    struct store_load l = {.job = {.done = bed_end}, .key = key, .primary = v.key};
+    struct store_load l = {.job = bed_job(), .key = key, .primary = v.key};
     assert_int_equal(store_load(b->store, &l), ERR_OK);
     bed_wait(b);
     assert_int_equal(l.job.err, ERR_OK);
@@ -368,7 +366,7 @@ static void test_vary_record(void **state)
     assert_int_equal(store_load(b->store, &l), ERR_OK);
     bed_wait(b);
     assert_int_equal(l.job.err, ERR_NOT_FOUND);
-    struct store_remove r = {.job = {.done = bed_end}, .key = key};
+    struct store_remove r = {.job = bed_job(), .key = key};
     assert_int_equal(store_remove(b->store, &r), ERR_OK);
     bed_wait(b);
     assert_int_equal(r.job.err, ERR_OK);
@@ -393,7 +391,7 @@ static void test_long_head(void **state)
         assert_int_equal(store_put(b->store, &o.put), ERR_OK);
         bed_wait(b);
         assert_int_equal(o.put.job.err, ERR_OK);
-        struct store_load l = {.job = {.done = bed_end},
+        struct store_load l = {.job = bed_job(),
                                .key = o.key,
                                .primary = span_text(o.primary),
                                .out = first,
@@ -413,8 +411,7 @@ static void test_long_head(void **state)
     struct store_walk w = {.last = {UINT64_MAX, UINT64_MAX}};
     assert_int_equal(store_walk(b->store, &w, 0, count_head, &seen), ERR_CLOSED);
     assert_int_equal(seen, sizeof head);
-    struct store_remove r = {
-        .job = {.done = bed_end}, .key = o.key, .body_id = o.store_body.body_id};
+    struct store_remove r = {.job = bed_job(), .key = o.key, .body_id = o.store_body.body_id};
     assert_int_equal(store_remove(b->store, &r), ERR_OK);
     bed_wait(b);
     assert_int_equal(bed_chunks(b), 0);
@@ -463,7 +460,7 @@ static void test_bounds(void **state)
     assert_int_equal(f.queue_bytes, 0);
     for (unsigned i = 0; i <= posted; i++)
         store_body_fini(&body[i]);
-    atomic_store(&bed_ended, 0);
+    assert_int_equal(letter_open_all(&bed_desk()->box), posted);
     bed_object_fini(&o);
 }
 
@@ -553,7 +550,7 @@ static void test_chunk_of_wrong_length(void **state)
     struct bed *b = *state;
     char got[100];
     uint64_t id = bed_put(b, 1, 10, 1000);
-    struct store_read r = {.job = {.done = bed_end},
+    struct store_read r = {.job = bed_job(),
                            .rep = {.body_id = id, .bytes = 1001},
                            .out = got,
                            .room = sizeof got};
@@ -638,7 +635,7 @@ static void test_stop_ends_what_waits(void **state)
         assert_int_equal(store_put(b->store, &o[i].put), ERR_OK);
     }
     store_stop(b->store);
-    assert_int_equal(atomic_exchange(&bed_ended, 0), ARRAY_LEN(o));
+    assert_int_equal(letter_open_all(&bed_desk()->box), ARRAY_LEN(o));
     assert_int_equal(store_put(b->store, &o[0].put), ERR_CLOSED);
     assert_int_equal(bed_get(b, 3, NULL), ERR_OK); /* reading goes on until close */
     struct store_stamp stamp = store_stamp_now(b->store), found;
