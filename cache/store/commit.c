@@ -346,16 +346,18 @@ static void fail_orders(struct store_commit *c, unsigned from, enum err err)
     end_orders(c, from, c->count - from);
 }
 
-/* Pages that were freed since a reader began cannot be used before it ends. Each ends soon, but
- * on a busy machine many commits can pass meanwhile. */
-static void wait_for_readers(struct store_commit *c)
+/* Whoever reads now holds pages that were given free since. False: somebody still does. */
+static bool wait_for_readers(struct store_commit *c)
 {
     const struct timespec pause = {.tv_nsec = READER_POLL_MS * 1000000L};
-    int64_t from = store_slice_clock_ms(), now = from;
-    while (now - from < READER_WAIT_MS &&
-           store_slice_oldest_ms(c->slices) > (uint64_t)(now - from)) {
+    int64_t began = store_slice_clock_ms();
+    for (;;) {
+        uint64_t waited = (uint64_t)(store_slice_clock_ms() - began);
+        if (store_slice_oldest_ms(c->slices) <= waited)
+            return true; /* those that read now began later */
+        if (waited >= READER_WAIT_MS)
+            return false;
         (void)nanosleep(&pause, NULL);
-        now = store_slice_clock_ms();
     }
 }
 
@@ -387,14 +389,14 @@ static bool ladder(struct store_commit *c, enum err err)
     if (err == ERR_LIMIT) {
         atomic_fetch_add(&c->figures.map_full, 1);
         counter_add(COUNTER_STORE_MAP_FULL, 1);
+        if (!wait_for_readers(c))
+            return false; /* giving objects up, or all of them, makes no room either */
     }
     if (err == ERR_CLOSED || err == ERR_CORRUPT || ++c->failures >= FAILURES_MAX) {
         c->failures = 0;
         (void)c->reopen(c, err != ERR_CLOSED);
         return false;
     }
-    if (err == ERR_LIMIT)
-        wait_for_readers(c);
     make_room(c);
     return true;
 }

@@ -6,10 +6,11 @@
  * transaction deletes what the index gives up, until used pages stay below 90 % of the map, or
  * of what the file can become on a disk that has less room.
  *
- * The ladder, when a transaction fails: a full map waits up to 1 s for those who read; then
- * eviction down to 85 %, two commits for the freed pages to become usable, and a quarter of the
- * batch. The third failure in a row, or a damaged file, empties the store; an environment that
- * failed inside a commit is reopened. Either way the rest of the batch is "not stored".
+ * The ladder, when a transaction fails: a full map waits up to 1 s for those who read, since
+ * what they hold cannot be used again; then eviction down to 85 %, two commits for the freed
+ * pages to become usable, and a quarter of the batch. The third failure in a row, or a damaged
+ * file, empties the store; an environment that failed inside a commit is reopened. Either way,
+ * and when somebody reads on, the rest of the batch is "not stored".
  *
  * Thread: the writer; figures by any.
  * Limits: STORE_BATCH_ORDERS in a batch, STORE_VICTIMS asked for at a time.

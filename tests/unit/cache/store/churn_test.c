@@ -5,6 +5,7 @@
 #include "cache/store/store.h"
 
 #include <sys/stat.h>
+#include <time.h>
 
 #include "flight.h"
 
@@ -332,6 +333,91 @@ static void test_phase_change(void **state)
     free(p);
 }
 
+/* -- somebody reads for long: what is given up meanwhile cannot be used again -- */
+
+#define HELD_MAP (16u << 20)
+#define HELD_BYTES (128u << 10)
+
+static void fill_until_evicting(struct bed *b)
+{
+    struct store_figures f = {0};
+    for (uint64_t i = 0; f.evicted == 0; i++) {
+        assert_true(bed_put(b, i, i, HELD_BYTES) > 0);
+        store_figures(b->store, &f);
+    }
+    assert_int_equal(f.errors, 0);
+}
+
+/* Nothing more can be stored, and that is all that happens. */
+static void test_reader_that_stays(void **state)
+{
+    struct bed *b = *state;
+    struct store_figures before, after;
+    enum err err;
+    uint64_t number = 1000;
+    fill_until_evicting(b);
+    store_figures(b->store, &before);
+    struct store_slot *slot = store_slice_begin(&b->store->slices, &err);
+    assert_non_null(slot);
+    while (bed_put(b, number, number, HELD_BYTES) > 0)
+        assert_true(number++ < 1200);
+    store_figures(b->store, &after);
+    store_slice_end(&b->store->slices, slot);
+    assert_int_equal(b->reopenings, 0);
+    assert_true(after.map_full > 0);
+    assert_true(after.objects + after.objects / 4 >= before.objects);
+    for (unsigned i = 0; i < 200; i++)
+        assert_true(bed_put(b, number + i, i, HELD_BYTES) > 0);
+    assert_int_equal(b->reopenings, 0);
+    assert_true(bed_verify_all(b) > 0);
+    bed_check_pages(b);
+}
+
+/* Whoever put something does not notice. */
+static void test_reader_that_leaves(void **state)
+{
+    struct phase *p = must_alloc(sizeof *p);
+    struct bed *b = p->bed = *state;
+    const struct timespec pause = {.tv_nsec = 1000000};
+    struct store_figures f;
+    enum err err;
+    do {
+        phase_put(p, HELD_BYTES);
+        store_figures(b->store, &f);
+    } while (f.evicted == 0);
+    struct store_slot *slot = store_slice_begin(&b->store->slices, &err);
+    assert_non_null(slot);
+    do { /* never waiting for one: the writer may be waiting for us */
+        if (p->under_way < FLIGHTS)
+            phase_put(p, HELD_BYTES);
+        else
+            (void)nanosleep(&pause, NULL);
+        (void)letter_open_all(&bed_desk()->box);
+        store_figures(b->store, &f);
+    } while (f.map_full == 0);
+    store_slice_end(&b->store->slices, slot);
+    phase_wait(p);
+    store_figures(b->store, &f);
+    assert_int_equal(f.not_stored, 0);
+    assert_int_equal(b->reopenings, 0);
+    bed_reopen_still(b);
+    assert_true(bed_verify_all(b) > 0);
+    bed_check_pages(b);
+    free(p);
+}
+
+static int setup_held(void **state)
+{
+    *state = bed_create(HELD_MAP, false);
+    return 0;
+}
+
+static int setup_held_threads(void **state)
+{
+    *state = bed_create(HELD_MAP, true);
+    return 0;
+}
+
 static int setup(void **state)
 {
     *state = bed_create(MAP, true);
@@ -350,6 +436,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_random_victims, setup, teardown),
         cmocka_unit_test_setup_teardown(test_oldest_first, setup, teardown),
         cmocka_unit_test_setup_teardown(test_phase_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reader_that_stays, setup_held, teardown),
+        cmocka_unit_test_setup_teardown(test_reader_that_leaves, setup_held_threads, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
