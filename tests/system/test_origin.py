@@ -120,12 +120,13 @@ def test_only_idempotent_requests_are_sent_twice(make_node, make_origin):
         for _ in range(2):
             with node.http() as client:
                 assert client.request(method, "/i").status == 200, method
-    answers = []
-    for _ in range(4):
-        with node.http() as client:
-            answers.append(client.request("POST", "/p", body=b"x").status)
-    assert sorted(answers) == [200, 200, 502, 502]
-    assert closer.count("/p") + good.count("/p") == 4
+    for path, body in (("/p", b"x"), ("/empty", b"")):
+        answers = []
+        for _ in range(4):
+            with node.http() as client:
+                answers.append(client.request("POST", path, body=body).status)
+        assert sorted(answers) == [200, 200, 502, 502]
+        assert closer.count(path) + good.count(path) == 4
 
 
 def test_a_response_that_began_is_not_tried_again(make_node, make_origin):
