@@ -8,7 +8,8 @@ import harness
 from cache_bench import Bench, is_hit
 
 LASTS = [("Cache-Control", "max-age=6000")]
-SITES = [{"name": "www", "hosts": ["www.test"]}, {"name": "all", "hosts": ["*"]}]
+SITES = [{"name": "www", "hosts": ["www.test", "all.test"]}, {"name": "all", "hosts": ["*"]}]
+KINDS = ["url", "path", "tag", "prefix", "host", "all"]
 
 
 @pytest.fixture
@@ -28,56 +29,55 @@ def purge(bench, kind, *selectors, **more):
 
 
 class Stored:
-    """Two objects that lie on disk alone: one that purges name, one that they do not."""
+    """Objects that lie on disk alone: one for each kind of purge, one that none names."""
 
     def __init__(self, bench):
         self.bench = bench
-        self.victim = bench.serve([*LASTS, ("Surrogate-Key", "victim"), ("ETag", '"a"')])
-        self.other = bench.serve([*LASTS, ("Surrogate-Key", "other")])
-        self.get_all()
-        assert self.get_all() == (True, True)
+        self.paths = {kind: bench.serve([*LASTS, ("Surrogate-Key", "of-" + kind), ("ETag", '"a"')])
+                      for kind in [*KINDS, "kept"]}
+        assert not any(self.hits().values()) and all(self.hits().values())
         assert bench.node.restart() == 0
-        for host, path in (("www.test", self.victim), ("kept.test", self.other)):
-            info = bench.node.admin("GET", "/v1/cache?url=http://%s%s" % (host, path)).json
+        for kind, path in self.paths.items():
+            info = bench.node.admin("GET", "/v1/cache?url=http://%s.test%s" % (kind, path)).json
             assert [v["tier"] for v in info["variants"]] == ["disk"]
 
-    def get_victim(self, fields=()):
-        return self.bench.get(self.victim, fields, host="www.test")
+    def get(self, kind):
+        return self.bench.get(self.paths[kind], host=kind + ".test")
 
-    def get_all(self):
-        """Are they served from the store: (victim, other)."""
-        return is_hit(self.get_victim()), is_hit(self.bench.get(self.other, host="kept.test"))
+    def hits(self):
+        """Is each one served from the store?"""
+        return {kind: is_hit(self.get(kind)) for kind in self.paths}
 
-    def purge(self, kind, mode):
-        selectors = {"url": ["http://www.test" + self.victim], "path": [self.victim],
-                     "tag": ["victim"], "prefix": ["www.test/"], "host": ["www.test"],
+    def purge(self, kind, mode="hard"):
+        selectors = {"url": ["http://url.test" + self.paths["url"]], "path": [self.paths["path"]],
+                     "tag": ["of-tag"], "prefix": ["prefix.test/"], "host": ["host.test"],
                      "all": []}[kind]
         more = {"site": "www"} if kind == "all" else {}
         return purge(self.bench, kind, *selectors, mode=mode, **more)
 
 
 END = pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL], ids=["stop", "kill"])
-KIND = pytest.mark.parametrize("kind", ["url", "path", "tag", "prefix", "host", "all"])
 MODE = pytest.mark.parametrize("mode", ["hard", "soft"])
 
 
 @END
 @MODE
-@KIND
-def test_purge_outlives_two_restarts(bench, kind, mode, end):
+def test_purges_outlive_two_restarts(bench, mode, end):
     stored = Stored(bench)
-    said = stored.purge(kind, mode)
+    ids = [stored.purge(kind, mode)["id"] for kind in KINDS]
     for _ in range(2):
         bench.node.restart(end)
-    assert bench.node.admin("GET", "/v1/purges/" + said["id"]).json["id"] == said["id"]
+    for number in ids:
+        assert bench.node.admin("GET", "/v1/purges/" + number).json["id"] == number
     bench.origin.clear()
-    assert stored.get_all() == (False, True)
-    asked = bench.origin.last(stored.victim)
-    assert bool(asked.all("if-none-match")) == (mode == "soft")
+    assert stored.hits() == {kind: kind == "kept" for kind in stored.paths}
+    for kind in KINDS:
+        asked = bench.origin.last(stored.paths[kind])
+        assert bool(asked.all("if-none-match")) == (mode == "soft"), kind
     # What came after the purge is not touched by it, not after one more start either.
-    assert stored.get_all() == (True, True)
+    assert all(stored.hits().values())
     assert bench.node.restart() == 0
-    assert stored.get_all() == (True, True)
+    assert all(stored.hits().values())
 
 
 @END
@@ -98,19 +98,19 @@ def test_many_purges_outlive_a_restart(bench, end):
 def test_invalidation_by_a_method_takes_the_object_from_the_disk(bench):
     """RFC 9111 4.4: not logged, so the object itself has to go (purge.md)."""
     stored = Stored(bench)
-    served = bench.origin.handlers[stored.victim]
-    bench.origin.reply(stored.victim, 204)
-    assert bench.request("DELETE", stored.victim, host="www.test").status == 204
-    bench.origin.handlers[stored.victim] = served
-    bench.origin.clear()
+    path = stored.paths["url"]
+    served = bench.origin.handlers[path]
+    bench.origin.reply(path, 204)
+    assert bench.request("DELETE", path, host="url.test").status == 204
+    bench.origin.handlers[path] = served
     assert bench.node.restart() == 0
-    assert not is_hit(stored.get_victim())
+    assert stored.hits() == {kind: kind != "url" for kind in stored.paths}
 
 
 def test_without_its_log_the_cache_is_not_trusted(bench):
     """Another log, or none: purges may have been missed, so everything is asked for again."""
     stored = Stored(bench)
-    stored.purge("url", "hard")
+    stored.purge("url")
     assert bench.node.stop() == 0
     data = bench.node.folder / "data"
     logs = [f for f in data.iterdir() if f.is_dir() and f.name != "cache"]
@@ -119,23 +119,23 @@ def test_without_its_log_the_cache_is_not_trusted(bench):
         for file in folder.iterdir():
             file.unlink()
     bench.node.start()
-    assert stored.get_all() == (False, False)
-    assert stored.get_all() == (True, True)
+    assert not any(stored.hits().values())
+    assert all(stored.hits().values())
 
 
 def test_an_emptied_cache_forgets_no_purge_number(bench):
     """The cache's folder gone, the log kept: what is stored then is above all old purges."""
     stored = Stored(bench)
-    stored.purge("all", "hard")
+    purge(bench, "all")
     assert bench.node.stop() == 0
     for file in (bench.node.folder / "data" / "cache").iterdir():
         file.unlink()
     bench.node.start()
-    assert stored.get_all() == (False, False)
-    assert stored.get_all() == (True, True)
+    assert not any(stored.hits().values())
+    assert all(stored.hits().values())
     bench.node.restart(signal.SIGKILL)
-    stored.purge("url", "hard")
-    assert stored.get_all()[0] is False
+    stored.purge("url")
+    assert not is_hit(stored.get("url"))
 
 
 def test_purge_while_the_store_is_scanned(bench):
