@@ -249,6 +249,12 @@ def test_too_many_tags_are_not_stored(bench, count, reused):
     assert bench.is_reused(bench.serve([(CC, "max-age=60"), ("Surrogate-Key", tags)])) == reused
 
 
+@pytest.mark.parametrize("lines, length, reused", [(1, 62_000, True), (2, 40_000, False)])
+def test_too_many_bytes_of_tags_are_not_stored(bench, lines, length, reused):
+    fields = [("Surrogate-Key", " ".join("%01000d" % i for i in range(length // 1001)))] * lines
+    assert bench.is_reused(bench.serve([(CC, "max-age=60"), *fields])) == reused
+
+
 # Authorization, Set-Cookie
 
 

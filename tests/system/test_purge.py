@@ -219,6 +219,19 @@ def test_negative_and_private_answers_go_too(bench):
     assert not is_hit(bench.get(path, host="www.test"))
 
 
+@pytest.mark.parametrize("field, value", [
+    ("Surrogate-Key", "zero {tag} two"), ("Cache-Tag", "zero, {tag},two"), ("xkey", "{tag} two"),
+    ("X-Magento-Tags", "zero,{tag}"), ("Cache-Groups", '"zero", "{tag}"')])
+def test_tags_of_every_field(bench, field, value):
+    path = bench.new_path()
+    bench.serve([*LASTS, (field, value.format(tag="g" + path[1:]))], path=path)
+    bench.fill(path, host="www.test")
+    purge(bench, "tag", "g" + path[1:-1], "g", "zer")
+    assert is_hit(bench.get(path, host="www.test"))
+    purge(bench, "tag", "g" + path[1:])
+    assert not is_hit(bench.get(path, host="www.test"))
+
+
 def test_head_and_ranges_see_the_purge(bench):
     path = bench.serve([*LASTS, ("ETag", '"a"')])
     for method, fields in (("HEAD", []), ("GET", [("Range", "bytes=0-0")]),
