@@ -91,8 +91,12 @@ static void open_tier(struct cache *c, const struct cache_conf *conf, bool trust
     if (!trusted) {
         /* Purges may have been missed: nothing that older starts stored is fresh. */
         struct memory_purge all = {.kind = PURGE_ALL, .mode = PURGE_SOFT};
+        struct store_figures f = {.objects = 0};
         memory_epoch_apply(t->epoch, &all, c->boot_no << 40);
-        log_line(LOG_WARN, "cache_distrusted", "reason=other_purge_log");
+        if (t->store)
+            store_figures(t->store, &f);
+        if (f.objects > 0) /* a first start has nothing to distrust */
+            log_line(LOG_WARN, "cache_distrusted", "reason=other_purge_log");
     }
 }
 

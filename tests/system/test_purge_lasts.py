@@ -115,10 +115,12 @@ def test_without_its_log_the_cache_is_not_trusted(bench):
     data = bench.node.folder / "data"
     logs = [f for f in data.iterdir() if f.is_dir() and f.name != "cache"]
     assert logs, list(data.iterdir())
+    assert "event=cache_distrusted" not in bench.node.log
     for folder in logs:
         for file in folder.iterdir():
             file.unlink()
     bench.node.start()
+    assert "event=cache_distrusted" in bench.node.log
     assert not any(stored.hits().values())
     assert all(stored.hits().values())
 
