@@ -234,6 +234,7 @@ class Race:
     def __init__(self, node, origin):
         self.node, self.origin = node, origin
         self.version = self.purged = 0
+        self.purge_s = 0.002
         self.answers = self.hits = self.collapsed = self.last = 0
         self.stale = []
         self.faults = []
@@ -241,12 +242,19 @@ class Race:
 
         @origin.on("/race")
         def answer(x):
-            # A fetch takes a while: purges come before its head, and between head and body.
             version = self.version
-            time.sleep(random.random() * 0.002)
-            x.head(200, [*LASTS, ("Surrogate-Key", "t/race"), ("Content-Length", 8)])
-            time.sleep(random.random() * 0.003)
-            x.send(b"%08d" % version)
+            # Fetches take as long as purges on this machine, more or less: some are still
+            # under way when the purge that came after them has been answered, with and without
+            # a head that others have seen.
+            pause = random.random() * min(2.5 * self.purge_s, 0.2)
+            body, head_first = b"%08d" % version, random.random() < 0.5
+            if not head_first:
+                time.sleep(pause)
+            x.head(200, [*LASTS, ("Surrogate-Key", "t/race"), ("Content-Length", len(body))])
+            x.send(body[:4])
+            if head_first:
+                time.sleep(pause)
+            x.send(body[4:])
 
     def note(self, head, version, floor):
         self.answers += 1
@@ -280,9 +288,11 @@ class Race:
                     break
                 self.version = number
                 kind = kinds[number % len(kinds)]
+                began = time.monotonic()
                 purge(self.node, kind, *selectors_of(kind, "/race"),
                       mode="soft" if number % 4 == 3 else "hard")
                 self.purged = number
+                self.purge_s = time.monotonic() - began
             harness.wait_until(lambda: self.last >= purges or self.faults, "the last version")
         finally:
             self.over.set()
@@ -299,8 +309,8 @@ def test_nobody_gets_old_bytes_after_a_purge(make_node, origin):
         race.answers, race.hits, race.collapsed, origin.count("/race")))
     assert not stale, "%d of %d: %r" % (len(stale), race.answers, stale[:3])
     # It was a race: fetches were shared, and purges came between hits.
-    assert race.collapsed > PURGES and race.hits > PURGES
-    assert origin.count("/race") >= PURGES / 2
+    assert race.collapsed > PURGES / 2 and race.hits > PURGES / 2
+    assert origin.count("/race") >= PURGES / 10
 
 
 def test_planted_fault_is_noticed(make_node, origin, monkeypatch):
