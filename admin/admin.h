@@ -30,7 +30,7 @@ struct admin_request {
     const struct http_request *request; /* borrowed until admin_handle returns */
     struct span body;                   /* whole; borrowed likewise */
     struct addr client;
-    bool local; /* it came by a loopback listener: config.md, open without tokens */
+    bool local; /* it came by a loopback listener: open without tokens */
     int64_t now_ms, now_s;
 };
 struct admin_answer {

@@ -29,7 +29,7 @@ NODISCARD enum err cache_open(const struct cache_conf *conf, struct cache **out)
 /* Waits for what is queued, syncs, writes the index snapshot. NULL ok. */
 void cache_close(struct cache *c);
 
-/* Numbers (design: purge.md). boot_no was synced before open returned. */
+/* Numbers (docs/purge.md). boot_no was synced before open returned. */
 uint64_t cache_boot_no(const struct cache *c);
 uint64_t cache_apply_no_next(struct cache *c); /* control only: the next apply_no to give */
 

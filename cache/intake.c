@@ -176,7 +176,7 @@ static bool key_of(const struct cache_intake *i, struct span url, struct arena *
 }
 
 /* An invalidation is not logged: what it names leaves the store, or a start that comes before
- * the sweep would find it as it was (purge.md). Variants are left to the sweep. */
+ * the sweep would find it as it was (docs/purge.md). Variants are left to the sweep. */
 static void forget(struct cache_intake *i, struct span url)
 {
     struct detail *d = i->detail;

@@ -1,6 +1,6 @@
 /* cluster/purge_disk.h - the purge log's own LMDB environment, written by one thread.
  *
- * design: purge.md, "The log"; house.md, flow 6. Beside the cache's environment and never
+ * Design: docs/purge.md, "The log". Beside the cache's environment and never
  * weakened by it: default sync, the file reserved when it is made, a writer thread of its own.
  * What waits is one batch (at most CLUSTER_PURGE_BATCH records), one synced transaction;
  * what arrives meanwhile is the next.

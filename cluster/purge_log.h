@@ -1,7 +1,7 @@
 /* cluster/purge_log.h - the rules of the purge log: what is pending, synced, kept, dropped.
  *
- * Sans-I/O. design: purge.md. A lone node is a cluster of one: records carry stream and seq,
- * and a version vector over synced records only, though nobody asks for it yet.
+ * Sans-I/O. Design: docs/purge.md. A lone node is a cluster of one: records carry stream and
+ * seq, and a version vector over synced records only, though nobody asks for it yet.
  *
  * Who calls what, in this order:
  *   1. cluster_purge_log_create; cluster_purge_disk_open fills it (load, loaded), so that

@@ -1,8 +1,8 @@
 /* cluster/purge_record.h - one record of the purge log, to and from bytes.
  *
- * design: purge.md, "The log". The value: version, parts, kind, mode, apply_no, display time,
- * dedup id, then accepting node, site and selector (each with a u16 length), then CRC32C over
- * the key and all of it; big endian. A selector may be longer than a page of the log's
+ * Design: docs/purge.md, "The log". The value: version, parts, kind, mode, apply_no, display
+ * time, dedup id, then accepting node, site and selector (each with a u16 length), then CRC32C
+ * over the key and all of it; big endian. A selector may be longer than a page of the log's
  * database holds, so the value is cut into parts of CLUSTER_PURGE_PART bytes: the first under
  * the key stream || seq, the others under stream || seq || part (1, 2), written in the same
  * transaction.

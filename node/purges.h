@@ -1,7 +1,7 @@
 /* node/purges.h - a purge's way: into the cache at once, into the log, and back when synced.
  *
- * Design: purge.md. The cache puts a purge in effect, the log makes it last; neither knows the
- * other. In the order of a start: node_purges_open, cache_open with node_purges_opened's
+ * Design: docs/purge.md. The cache puts a purge in effect, the log makes it last; neither knows
+ * the other. In the order of a start: node_purges_open, cache_open with node_purges_opened's
  * numbers, node_purges_join before the first request.
  *
  * Without its log a node cannot keep the promise that a purge outlives a restart: while it

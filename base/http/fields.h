@@ -113,7 +113,7 @@ uint32_t http_fields_count(const struct http_fields *f, enum http_name id); /* l
 void http_fields_remove(struct http_fields *f, enum http_name id); /* all lines; keeps order */
 void http_fields_remove_text(struct http_fields *f, struct span name);
 /* Removes the connection's own fields: Connection, what it names, and the fixed ones of RFC
- * 9110 7.6.1 with Proxy-Authenticate, -Authorization, -Authentication-Info (http.md 10). */
+ * 9110 7.6.1 with Proxy-Authenticate, -Authorization, -Authentication-Info. */
 void http_fields_remove_hop_by_hop(struct http_fields *f);
 /* Removes every field that a Connection value names (all lines of each). */
 void http_fields_remove_listed(struct http_fields *f, struct span list);

@@ -3,7 +3,7 @@
  * RFC 9112. Bytes in by http_h1_feed, what they meant by http_h1_next; heads out through the
  * write functions, which append to a byte queue; body bytes are not copied: the caller sends
  * the prefix that http_h1_body_prefix gives, then the bytes themselves. There is no lenient
- * switch: every doubt is an error and the end of the connection (design: http.md, strictness).
+ * switch: every doubt is an error and the end of the connection.
  *
  * A server may read the next request only after http_h1_next gave END of this one and its
  * answer is written: then http_h1_turn. A client says with http_h1_write_request what it

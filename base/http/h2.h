@@ -2,10 +2,10 @@
  *
  * RFC 9113. nghttp2 pushes by callback, so this core delivers through a struct of functions.
  * DATA or HEADERS on an odd stream id at or below the highest seen, whose stream is gone or
- * closed and which we did not reset ourselves, ends the session with STREAM_CLOSED (design:
- * http.md). Flow control is credited as the consumer drains: http_h2_consumed. One "cost" per
- * connection is charged for resets, empty frames, settings, pings, priority, tiny windows,
- * split and oversized heads; over the limit the session ends with ENHANCE_YOUR_CALM.
+ * closed and which we did not reset ourselves, ends the session with STREAM_CLOSED. Flow
+ * control is credited as the consumer drains: http_h2_consumed. One "cost" per connection is
+ * charged for resets, empty frames, settings, pings, priority, tiny windows, split and
+ * oversized heads; over the limit the session ends with ENHANCE_YOUR_CALM.
  *
  * Only valid requests reach `request`. Against RFC 9113 8 the stream is reset with
  * PROTOCOL_ERROR; what HTTP itself forbids (target, authority, sizes) is answered here with an

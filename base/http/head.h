@@ -3,8 +3,8 @@
  * RFC 9112. A head is the start line, the field lines and the empty line; trailers are a head
  * without a start line. Reading has two steps: http_head_scan finds the end, in one piece or
  * in many, and refuses what is too large while it arrives; http_head_read_* copies the whole
- * head into the arena once, lower-cases names there and checks every octet (design: http.md,
- * strictness; there is no lenient switch).
+ * head into the arena once, lower-cases names there and checks every octet; there is no lenient
+ * switch.
  *
  * Fields that Connection names are removed here, because Connection itself is taken out; the
  * fixed hop-by-hop ones stay for http_fields_remove_hop_by_hop.

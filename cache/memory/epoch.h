@@ -73,8 +73,8 @@ uint64_t memory_epoch_tag(const struct memory_epoch *e, struct span tag);
 enum memory_purged memory_epoch_check(struct memory_epoch *e, const struct memory_names *n,
                                       uint64_t fill_no, atomic_ullong *memo);
 /* Names whose numbers are all <= `no` leave: nothing older than `no` that they match is left
- * anywhere, on disk neither (purge.md, Fences). Purges of everything stay, and names for one
- * site: whoever sweeps does not know an object's site. How many left. */
+ * anywhere, on disk neither (docs/purge.md, Fences). Purges of everything stay, and names for
+ * one site: whoever sweeps does not know an object's site. How many left. */
 unsigned memory_epoch_forget(struct memory_epoch *e, uint64_t no);
 /* No purge with a number up to this one is needed any more. */
 uint64_t memory_epoch_swept(const struct memory_epoch *e);

@@ -31,7 +31,7 @@ struct memory_object {
                               * Cache-Status */
     int64_t body_bytes;      /* HTTP_LENGTH_UNKNOWN while a body of unknown length arrives */
     uint64_t body_id;        /* 0: not on disk */
-    uint64_t fill_no;        /* atomic counter when its fetch was sent (purge.md) */
+    uint64_t fill_no;        /* atomic counter when its fetch was sent (docs/purge.md) */
     const uint64_t *tag_hash;
     uint16_t tag_count;
     bool body_in_memory;

@@ -3,8 +3,9 @@
  * A purge takes effect in the table; this gives the bytes back. One pass looks at every object,
  * in RAM and on disk: hard-purged ones leave, soft-purged ones are marked in their record.
  * Names that were purged before the pass began then leave the table, once what the pass ordered
- * is on disk and no fill older than its beginning is under way (purge.md, Fences: what enters
- * the index later was checked as it did). Purges of everything stay: they cost nothing there.
+ * is on disk and no fill older than its beginning is under way (docs/purge.md, Fences: what
+ * enters the index later was checked as it did). Purges of everything stay: they cost nothing
+ * there.
  *
  * Thread: tick by control; the pass runs in a thread of its own, SCHED_IDLE.
  * Limits: one pass at a time, MEMORY_SWEEP_MS apart; objects purged for one site only are left

@@ -28,7 +28,7 @@ struct policy_facts {        /* kept by the store beside each body */
     int64_t stale_error_s;   /* stale-if-error, likewise */
     bool no_cache;           /* validate on every use */
     bool no_stale;           /* must-revalidate or proxy-revalidate; s-maxage unless the origin
-                              * also sent a stale-* directive (http.md, point 6) */
+                              * also sent a stale-* directive (RFC 5861) */
     bool windows_only;       /* s-maxage with a stale-* directive: stale inside that window,
                               * never by the client's max-stale or the site's grace */
 };

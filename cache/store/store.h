@@ -96,7 +96,7 @@ void store_scanned(struct store *s);
 const struct hash_key *store_secret(const struct store *s);
 /* The key of a record: SipHash-2-4-128 of primary '\0' vary. Any length. */
 struct hash128 store_key(const struct hash_key *secret, struct span primary, struct span vary);
-/* Numbers of purge.md kept beside the objects; zeros when nothing was stored. */
+/* Numbers of docs/purge.md kept beside the objects; zeros when nothing was stored. */
 struct store_numbers {
     uint64_t boot_no;
     uint8_t log_id[16];

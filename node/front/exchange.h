@@ -1,7 +1,7 @@
 /* node/front/exchange.h - THE main path: the steps of one request, in order.
  *
  * ADMIT, ROUTE, LOOKUP, then DELIVER from what the cache gave, or FETCH into a fill and read
- * from that, or ASK control; LOG at the end (design: architecture.md, life of a request). The
+ * from that, or ASK control; LOG at the end (ARCHITECTURE.md, life of a request). The
  * same for HTTP/1 and HTTP/2: the session that owns it gets heads by call-back and pulls the
  * body.
  *

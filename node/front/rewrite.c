@@ -9,7 +9,7 @@
 
 /* -- towards the origin -- */
 
-/* Inputs that origins act upon and no cache key holds (design: http.md, attacks): a stranger's
+/* Inputs that origins act upon and no cache key holds: a stranger's
  * are not passed on. */
 static bool is_unkeyed(const struct http_field *f)
 {

@@ -5,7 +5,7 @@
  * Cache-Status and what the client's connection needs.
  *
  * RFC 9110 7.6 (hop-by-hop, Via), 8586 (CDN-Loop), 7239 (Forwarded), 9211 (Cache-Status),
- * 9209 (Proxy-Status). Design: http.md, attacks (unkeyed inputs).
+ * 9209 (Proxy-Status).
  *
  * Thread: any. Owns: nothing; new text goes into the arena, shorter texts are static.
  * Errors: false = the arena is full.

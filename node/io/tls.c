@@ -33,7 +33,7 @@ struct io_tls {
     const char *error; /* static, or OpenSSL's */
 };
 
-/* ---- one BIO for all connections of a loop (floor.md, sketch 1) */
+/* ---- one BIO for all connections of a loop */
 
 static int scratch_read(BIO *b, char *out, int room)
 {

@@ -2,7 +2,7 @@
  *
  * TLS 1.2 and 1.3, ALPN, SNI to a certificate of io/certs.h, session tickets bound to the SNI
  * name (a ticket of one name never resumes a session for another), one ticket per handshake,
- * RELEASE_BUFFERS, one shared BIO per loop (floor.md, sketch 1).
+ * RELEASE_BUFFERS, one BIO for all connections of a loop.
  *
  * Thread: contexts are read-only once made and counted; a connection belongs to its loop.
  */

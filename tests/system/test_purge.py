@@ -1,4 +1,4 @@
-"""Purges: what they name, by which door, who may, and that nothing undoes them (purge.md)."""
+"""Purges: what they name, by which door, who may, and that nothing undoes them (docs/purge.md)."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""A purge that was answered with 200 outlives whatever ends the process (purge.md)."""
+"""A purge that was answered with 200 outlives whatever ends the process (docs/purge.md)."""
 
 import signal
 
@@ -96,7 +96,7 @@ def test_many_purges_outlive_a_restart(bench, end):
 
 
 def test_invalidation_by_a_method_takes_the_object_from_the_disk(bench):
-    """RFC 9111 4.4: not logged, so the object itself has to go (purge.md)."""
+    """RFC 9111 4.4: not logged, so the object itself has to go (docs/purge.md)."""
     stored = Stored(bench)
     path = stored.paths["url"]
     served = bench.origin.handlers[path]

@@ -1,7 +1,7 @@
 /* Many clients on several loops against one cache with a small RAM tier and a small disk, while
- * another thread purges. The invariant is the promise of purge.md: a request that begins after
- * a purge has returned never gets what the origin answered before it. Nobody waits for ever:
- * an actor that was told to wait asks again only when it was woken. */
+ * another thread purges. The invariant is the promise of docs/purge.md: a request that begins
+ * after a purge has returned never gets what the origin answered before it. Nobody waits for
+ * ever: an actor that was told to wait asks again only when it was woken. */
 #include <pthread.h>
 #include <sched.h>
 #include <time.h>

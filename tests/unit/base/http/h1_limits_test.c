@@ -173,7 +173,7 @@ static void counts(void **state)
     }
 }
 
-/* The defaults, as http.md has them. */
+/* The defaults, as the configuration reference has them. */
 static void default_sizes(void **state)
 {
     (void)state;

@@ -165,7 +165,7 @@ static void requests(void **state)
 
 #define CHUNKED "Transfer-Encoding: chunked\r\n"
 
-/* design: http.md, HTTP/1.1 strictness, line by line */
+/* What RFC 9112 leaves to choice is refused, line by line. */
 static void refused_requests(void **state)
 {
     (void)state;

@@ -456,7 +456,7 @@ static void heads_in_pieces(void **state)
     end_destroy(e);
 }
 
-/* All that a turn has to say goes into few, full buffers (floor.md: 4.9 of 6.6 us). */
+/* All that a turn has to say goes into few, full buffers. */
 static void output_is_packed(void **state)
 {
     (void)state;
