@@ -220,7 +220,10 @@ enum err policy_key_make(const struct http_request *r, const struct http_uri *ta
     struct span host = {0}, query;
     uint16_t port = 0;
     bool has_query;
-    if (r->authority.len) { /* HTTP/1.0 may come without */
+    if (target->host.len) { /* who asks has looked at the authority already */
+        host = target->host;
+        port = target->port;
+    } else if (r->authority.len) { /* HTTP/1.0 may come without */
         enum err err = http_uri_parse_authority(r->authority, a, &host, &port);
         if (err)
             return err;

@@ -24,7 +24,8 @@ struct policy_key {
     uint16_t port; /* never 0: the scheme's own when not written */
 };
 
-/* `target` is the request's target, parsed. */
+/* `target` is the request's target, parsed; with a host in it (lower case), that and its port
+ * stand for the authority, which is not parsed again. */
 NODISCARD enum err policy_key_make(const struct http_request *r, const struct http_uri *target,
                                    const struct conf_cache_key *conf, struct arena *a,
                                    struct policy_key *out);

@@ -120,6 +120,35 @@ static bool is_plain(unsigned char c)
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
+#define EACH(c) (UINT64_C(0x0101010101010101) * (c))
+#define HIGHS EACH(0x80)
+
+/* Are eight octets plain? May say no of plain ones beside others. */
+static bool are_plain(uint64_t eight)
+{
+    uint64_t quote = eight ^ EACH('"'), backslash = eight ^ EACH('\\');
+    uint64_t odd = eight | (eight + EACH(1)); /* DEL and above */
+    odd |= eight - EACH(0x20);
+    odd |= (quote - EACH(1)) & ~quote;
+    odd |= (backslash - EACH(1)) & ~backslash;
+    return (odd & HIGHS) == 0;
+}
+
+/* How many plain octets stand at the front of `s`, at most `most`? */
+static size_t plain_run(struct span s, size_t most)
+{
+    size_t run = 0, end = s.len < most ? s.len : most;
+    uint64_t eight;
+    for (; run + sizeof(eight) <= end; run += sizeof(eight)) {
+        memcpy(&eight, s.ptr + run, sizeof(eight));
+        if (!are_plain(eight))
+            break;
+    }
+    while (run < end && is_plain((unsigned char)s.ptr[run]))
+        run++;
+    return run;
+}
+
 /* How many octets the character at `s` has, beyond ASCII; 0: no UTF-8 (Unicode, table 3-7). */
 static size_t character_length(struct span s)
 {
@@ -174,11 +203,8 @@ static char *put_text(char *to, struct span s, size_t max)
 {
     const char *end = to + max;
     while (s.len) {
-        size_t run = 0, room = (size_t)(end - to), len;
-        size_t most = s.len < room ? s.len : room;
+        size_t room = (size_t)(end - to), run = plain_run(s, room), len;
         char escaped[6];
-        while (run < most && is_plain((unsigned char)s.ptr[run]))
-            run++;
         to = put(to, span_until(s, run));
         s = span_from(s, run);
         if (s.len == 0 || run == room)

@@ -73,11 +73,12 @@ static bool redirect(const struct front_admit *a, struct span host, struct front
     return say_with(out, 308, HTTP_NAME_LOCATION, location, NULL);
 }
 
-static bool route(const struct front_admit *a, struct span host, const struct http_uri *uri,
+static bool route(const struct front_admit *a, const struct http_uri *uri,
                   struct front_admission *out)
 {
     struct http_request *r = a->request;
-    struct setup_match m = setup_sites_find(a->setup->sites, host, uri->path, r->method_text);
+    struct setup_match m =
+        setup_sites_find(a->setup->sites, uri->host, uri->path, r->method_text);
     out->site = m.site;
     out->route = m.route;
     if (!m.site)
@@ -110,8 +111,11 @@ void front_admit(const struct front_admit *a, struct front_admission *out)
     *out = (struct front_admission){0};
     if (!admit_method(a, out))
         return;
-    if (http_uri_parse_authority(a->request->authority, a->arena, &host, &port) != ERR_OK)
+    if (http_uri_parse_authority(a->request->authority, a->arena, &host, &port) != ERR_OK) {
         (void)say_bad(out, 400, "authority");
-    else if (normalise(a, &uri, out) && redirect(a, host, out))
-        (void)route(a, host, &uri, out);
+    } else if (normalise(a, &uri, out) && redirect(a, host, out)) {
+        uri.host = host;
+        uri.port = port;
+        (void)route(a, &uri, out);
+    }
 }

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -134,6 +135,29 @@ static void texts_are_escaped(void **state)
             fail_msg("%s: %s", texts[i].why, formatted(&l));
         free(in);
     }
+}
+
+/* Eight octets are looked at together: each octet at each place, between others. */
+static void every_octet_at_every_place(void **state)
+{
+    (void)state;
+    for (unsigned c = 0; c < 256; c++)
+        for (size_t at = 0; at < 17; at++) {
+            struct front_log_line l = plain;
+            char in[18] = "~~~~~~~~~~~~~~~~~", out[32] = "", one[8];
+            in[at] = (char)c;
+            l.path = span_of(in, 17);
+            if (c >= 0x80)
+                snprintf(one, sizeof(one), BAD);
+            else if (c < 0x20 || c == 0x7f)
+                snprintf(one, sizeof(one), "\\u%04x", c);
+            else
+                snprintf(one, sizeof(one), c == '"' || c == '\\' ? "\\%c" : "%c", (char)c);
+            snprintf(out, sizeof(out), "%.*s%s%s", (int)at, "~~~~~~~~~~~~~~~~", one,
+                     in + at + 1);
+            if (!span_equal(member(formatted(&l), "\"path\":\""), span_text(out)))
+                fail_msg("%u at %zu: %s", c, at, formatted(&l));
+        }
 }
 
 static void a_nul_is_escaped(void **state)
@@ -343,6 +367,7 @@ int main(void)
         cmocka_unit_test(the_whole_line),
         cmocka_unit_test(nothing_known),
         cmocka_unit_test(texts_are_escaped),
+        cmocka_unit_test(every_octet_at_every_place),
         cmocka_unit_test(a_nul_is_escaped),
         cmocka_unit_test(long_texts_are_cut_between_characters),
         cmocka_unit_test(the_longest_line_fits),
