@@ -684,13 +684,18 @@ static void test_stalled_reader(void **state)
     tcp_connect();
     say(GET("/"));
     int64_t until = w.f.loop->now_ms + 2500; /* slow, but it reads */
+    int64_t read_at_ms = w.f.loop->now_ms, pause_ms = 0;
     while (w.f.loop->now_ms < until) {
+        if (w.f.loop->now_ms - read_at_ms > pause_ms)
+            pause_ms = w.f.loop->now_ms - read_at_ms;
+        read_at_ms = w.f.loop->now_ms;
         char some[4096];
         assert_true(recv(client, some, sizeof(some), 0) > 0 || errno == EAGAIN);
         for (int i = 0; i < 10; i++)
             world_turn(&w);
     }
-    assert_int_equal(w.front.session_count, 1);
+    if (pause_ms < 100) /* else this process stood still itself */
+        assert_int_equal(w.front.session_count, 1);
     WORLD_UNTIL(&w, w.front.session_count == 0);
     check_log("stalled", "[GET http://a/ cut]");
 }

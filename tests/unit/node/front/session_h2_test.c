@@ -604,7 +604,7 @@ static void test_one_stalled_stream(void **state)
 {
     (void)state;
     static char body[400000];
-    w.conf.limits.body_idle_ms = 1500; /* longer than a busy machine forgets this test */
+    w.conf.limits.body_idle_ms = 3000; /* longer than a busy machine forgets this test */
     fake.pieces[0] = span_of(body, sizeof(body));
     fake.response.body_bytes = sizeof(body);
     client.held_stream = 1;
