@@ -15,8 +15,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define NODE_DRAIN_FINISH_MS 10000 /* what runs gets this long, or limits.drain when longer */
-#define NODE_DRAIN_CUT_MS 10000    /* a thread that has not ended by then never will */
+/* What runs gets this long, or limits.drain when longer. Container engines kill 10 s after they
+ * asked, and closing takes a moment. */
+#define NODE_DRAIN_FINISH_MS 8000
+#define NODE_DRAIN_CUT_MS 10000 /* a thread that has not ended by then never will */
 
 enum node_drain_step {
     NODE_SERVING,
