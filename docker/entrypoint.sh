@@ -1,14 +1,27 @@
 #!/bin/sh
-# Makes a self-signed certificate when none is mounted, then becomes perigee.
+# Makes a self-signed certificate when none is named nor there, then becomes perigee.
 set -eu
-cert=${PERIGEE_CERT:-/var/lib/perigee/cert.pem}
-key=${PERIGEE_KEY:-/var/lib/perigee/key.pem}
+data=/var/lib/perigee
+host=${PERIGEE_HOST:-localhost}
 
-if [ "${1-}" = serve ] && [ ! -e "$cert" ] && [ ! -e "$key" ]; then
-    umask 077
-    said=$(openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 \
-        -subj "/CN=${PERIGEE_HOST:-localhost}" \
-        -addext "subjectAltName=DNS:${PERIGEE_HOST:-localhost}" \
-        -keyout "$key" -out "$cert" 2>&1) || { echo "$said" >&2; exit 1; }
-fi
+make_certificate() {
+    if [ ! -w $data ]; then
+        echo "perigee: user $(id -u) cannot write to $data: mount a volume or folder of that user there" >&2
+        exit 1
+    fi
+    said=$(umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
+        -days 3650 -subj "/CN=$host" -addext "subjectAltName=DNS:$host" \
+        -keyout $data/key.new -out $data/cert.new 2>&1) || { echo "$said" >&2; exit 1; }
+    # Half a pair would never be completed.
+    mv $data/key.new $data/key.pem
+    mv $data/cert.new $data/cert.pem
+}
+
+case ${1-} in
+serve | check)
+    if [ ! "${PERIGEE_CERT-}${PERIGEE_KEY-}" ] && [ ! -e $data/cert.pem ] && [ ! -e $data/key.pem ]; then
+        make_certificate
+    fi
+    ;;
+esac
 exec perigee "$@"
