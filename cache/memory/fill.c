@@ -498,10 +498,18 @@ static bool worth(const struct memory_fill *f)
     return total <= MEMORY_BODY_MAX || (f->storing && length >= total / 2);
 }
 
+/* Somebody may still come to read. */
+static bool is_awaited(const struct memory_fill *f)
+{
+    if (f->background) /* until its answer turns out to be for one client, who is not there */
+        return f->to_leader == MEMORY_HEAD_WAIT || !is_alone(f);
+    return !f->led;
+}
+
 bool memory_fill_wanted(struct memory_fill *f)
 {
     pthread_mutex_lock(&f->lock);
-    bool wanted = f->ended || f->background || !f->led || f->reader_count || worth(f);
+    bool wanted = f->ended || f->reader_count || is_awaited(f) || worth(f);
     pthread_mutex_unlock(&f->lock);
     return wanted;
 }

@@ -583,6 +583,27 @@ static void test_nobody_wants_it(void **state)
     scene_close(&s);
 }
 
+/* A refresh behind a stale answer that brings what nobody may share: no reader will come. */
+static void test_nobody_wants_a_private_refresh(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s, NULL, 8 * MB);
+    scene_store(&s, "/x", "", "cache-control: max-age=60, stale-while-revalidate=60", "body");
+    s.now_s += 61;
+    struct client *c = client_ask(&s, HTTP_GET, "/x", "");
+    assert_int_equal(c->answer.verdict, CACHE_STALE);
+    client_open(c);
+    client_fetch(c);
+    client_close_reader(c);
+    assert_true(cache_intake_wanted(&c->intake)); /* it may be a fresh one for all */
+    assert_int_equal(client_respond(c, 200, "cache-control: private", 400000), CACHE_TAKE_BODY);
+    assert_false(cache_intake_wanted(&c->intake));
+    assert_int_equal(cache_intake_body(&c->intake, SPAN("bo")), ERR_CLOSED);
+    client_destroy(c);
+    scene_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -602,6 +623,7 @@ int main(void)
         cmocka_unit_test(test_head_updates_or_outdates),
         cmocka_unit_test(test_interim_and_trailers),
         cmocka_unit_test(test_nobody_wants_it),
+        cmocka_unit_test(test_nobody_wants_a_private_refresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
