@@ -612,6 +612,17 @@ def test_a_half_closed_client_is_answered(node):
     assert reply.status in (200, None) and reply.closed
 
 
+def test_a_refresh_that_nobody_may_share_is_let_go(node, back):
+    """Behind a stale answer comes a large private one: no client is there for it."""
+    back.reply("/refresh", fields=[("Cache-Control", "max-age=0, stale-while-revalidate=600")],
+               body=b"old")
+    assert node.get("/refresh").body == b"old"
+    back.reply("/refresh", fields=[("Cache-Control", "private")], body=b"x" * (4 * MIB))
+    assert node.get("/refresh").body == b"old"
+    back.wait_for(2, "/refresh")
+    harness.wait_until(lambda: node.status()["cache"]["fills"] == 0, "the fetch is over")
+
+
 def test_nothing_is_left(node, impatient):
     for one in (node, impatient):
         harness.wait_until(lambda n=one: n.status()["cache"]["fills"] == 0 and
