@@ -1,5 +1,7 @@
 #include "base/http/framing.h"
 
+#include "base/http/claims.h"
+
 #define OPTIONS_MAX 64 /* of one Connection line */
 
 static enum err fail(struct http_fault *fault, uint16_t status, const char *reason)
@@ -81,43 +83,6 @@ static enum err read_expect(struct http_framing *f, struct span value, struct ht
     return ERR_OK;
 }
 
-/* RFC 9110 6.5.1: framing, routing, authentication and how to read the content. */
-static bool is_trailer_refused(uint16_t id)
-{
-    switch (id) {
-    case HTTP_NAME_AUTHORIZATION:
-    case HTTP_NAME_CONNECTION:
-    case HTTP_NAME_CONTENT_ENCODING:
-    case HTTP_NAME_CONTENT_LENGTH:
-    case HTTP_NAME_CONTENT_RANGE:
-    case HTTP_NAME_CONTENT_TYPE:
-    case HTTP_NAME_COOKIE:
-    case HTTP_NAME_EXPECT:
-    case HTTP_NAME_FORWARDED:
-    case HTTP_NAME_HOST:
-    case HTTP_NAME_KEEP_ALIVE:
-    case HTTP_NAME_PROXY_AUTHENTICATE:
-    case HTTP_NAME_PROXY_AUTHENTICATION_INFO:
-    case HTTP_NAME_PROXY_AUTHORIZATION:
-    case HTTP_NAME_PROXY_CONNECTION:
-    case HTTP_NAME_SET_COOKIE:
-    case HTTP_NAME_TE:
-    case HTTP_NAME_TRAILER:
-    case HTTP_NAME_TRANSFER_ENCODING:
-    case HTTP_NAME_UPGRADE:
-    case HTTP_NAME_X_FORWARDED_FOR:
-    case HTTP_NAME_X_FORWARDED_HOST:
-    case HTTP_NAME_X_FORWARDED_PORT:
-    case HTTP_NAME_X_FORWARDED_PROTO:
-    case HTTP_NAME_X_HTTP_METHOD_OVERRIDE:
-    case HTTP_NAME_X_ORIGINAL_URL:
-    case HTTP_NAME_X_REWRITE_URL:
-        return true;
-    default:
-        return false;
-    }
-}
-
 enum err http_framing_weigh(struct http_framing *f, enum http_head_kind kind,
                             const struct http_field *field, bool *out_keep,
                             struct http_fault *fault)
@@ -127,7 +92,8 @@ enum err http_framing_weigh(struct http_framing *f, enum http_head_kind kind,
     struct span coding;
     *out_keep = true;
     if (kind == HTTP_HEAD_TRAILERS)
-        return is_trailer_refused(field->id) ? fail(fault, 400, "forbidden trailer") : ERR_OK;
+        return http_name_is_head_only(field->name) ? fail(fault, 400, "forbidden trailer")
+                                                   : ERR_OK;
     switch (field->id) {
     case HTTP_NAME_CONTENT_LENGTH:
         *out_keep = false;

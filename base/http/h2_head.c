@@ -1,5 +1,6 @@
 #include "base/http/h2_head.h"
 
+#include "base/http/claims.h"
 #include "base/http/uri.h"
 
 #define FIELD_OVERHEAD 32 /* RFC 9113 6.5.2 */
@@ -109,7 +110,8 @@ static bool take_out(struct http_h2_head *h, enum http_name id, struct span valu
     }
 }
 
-/* RFC 9110 6.5.1: framing and routing cannot come after what they frame and route. */
+/* Framing and the connection's own: such trailers are malformed (RFC 9113 8.2.2), and no
+ * mistake. */
 static bool is_forbidden_trailer(enum http_name id)
 {
     switch (id) {
@@ -123,28 +125,6 @@ static bool is_forbidden_trailer(enum http_name id)
     case HTTP_NAME_TRAILER:
     case HTTP_NAME_TRANSFER_ENCODING:
     case HTTP_NAME_UPGRADE:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* The same section: fields that would have to be known before the content. Dropped, which it
- * allows, so that nobody behind us merges them into the head. */
-static bool is_useless_trailer(enum http_name id)
-{
-    switch (id) {
-    case HTTP_NAME_AUTHORIZATION:
-    case HTTP_NAME_CACHE_CONTROL:
-    case HTTP_NAME_CONTENT_ENCODING:
-    case HTTP_NAME_CONTENT_RANGE:
-    case HTTP_NAME_CONTENT_TYPE:
-    case HTTP_NAME_COOKIE:
-    case HTTP_NAME_PROXY_AUTHENTICATE:
-    case HTTP_NAME_PROXY_AUTHORIZATION:
-    case HTTP_NAME_RANGE:
-    case HTTP_NAME_SET_COOKIE:
-    case HTTP_NAME_VARY:
         return true;
     default:
         return false;
@@ -167,8 +147,8 @@ void http_h2_head_add(struct http_h2_head *h, struct span name, struct span valu
             set_fault(h, 400, "forbidden trailer");
             return;
         }
-        if (is_useless_trailer(id))
-            return;
+        if (http_name_is_head_only(name))
+            return; /* so that nobody behind us merges it into the head */
     } else if (take_out(h, id, value)) {
         return;
     }

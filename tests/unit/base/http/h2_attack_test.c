@@ -215,6 +215,10 @@ static void trailer_cases(void **state)
     } cases[] = {
         {"plain", "x-sum: 1\n", "trailers 1 x-sum=1\nend 1\n", END_STREAM, false},
         {"none kept: no trailers", "content-type: a\n", "ed=0\nend 1\n", END_STREAM, false},
+        {"claims", "x-forwarded-for: a\nx_forwarded_host: b\nforwarded: c\nx-original-url: d\n",
+         "ed=0\nend 1\n", END_STREAM, false},
+        {"request modifiers", "x-sum: 1\ncache-control: a\nif-match: b\n",
+         "trailers 1 x-sum=1\nend 1\n", END_STREAM, false},
         {"framing", "content-length: 1\n", "", END_STREAM, true},
         {"routing", "host: a\n", "", END_STREAM, true},
         {"pseudo", ":path: /\n", "", END_STREAM, true},
