@@ -206,18 +206,6 @@ static bool target_is_clean(struct span t)
     return true;
 }
 
-static bool lower(struct http_h2_head *h, struct span text, struct span *out)
-{
-    char *to = arena_alloc(h->arena, text.len);
-    if (!to)
-        return false;
-    for (size_t i = 0; i < text.len; i++)
-        to[i] =
-            (char)(text.ptr[i] >= 'A' && text.ptr[i] <= 'Z' ? text.ptr[i] + 32 : text.ptr[i]);
-    *out = span_of(to, text.len);
-    return true;
-}
-
 /* RFC 9113 8.3.1: both name the same entity once normalised, or the request is malformed. */
 static bool host_agrees(struct http_h2_head *h, struct span host, uint16_t port,
                         uint16_t port_default)
@@ -256,7 +244,8 @@ static enum err check_authority(struct http_h2_head *h, struct http_h2_authority
         set_fault(h, 400, "host and authority differ");
         return ERR_SYNTAX;
     }
-    if (!lower(h, h->authority, out)) {
+    *out = host;
+    if (port && !arena_printf(h->arena, out, "%.*s:%u", SPAN_ARG(host), port)) {
         set_fault(h, 431, "request memory full");
         return ERR_LIMIT;
     }

@@ -293,7 +293,7 @@ struct authority {
     uint16_t port; /* 0: not written */
 };
 
-/* Checks and lower-cases host[:port]; "host:" loses its colon, "host:080" its zero. */
+/* Checks and lower-cases host[:port]; "host:" loses its colon, "host.:080" dot and zero. */
 static enum err read_authority(struct http_head_reader *r, struct span text, struct arena *a,
                                struct authority *out)
 {
@@ -301,8 +301,9 @@ static enum err read_authority(struct http_head_reader *r, struct span text, str
     if (http_uri_parse_authority(text, a, &out->host, &out->port) != ERR_OK)
         return fail(r, 400, "malformed host");
     out->text = out->port == 0 ? out->host : text;
-    if (out->port != 0 && text.ptr[out->host.len + 1] == '0' &&
-        !arena_printf(a, &out->text, "%.*s:%u", SPAN_ARG(out->host), out->port))
+    bool odd = out->port != 0 &&
+               (text.ptr[out->host.len] != ':' || text.ptr[out->host.len + 1] == '0');
+    if (odd && !arena_printf(a, &out->text, "%.*s:%u", SPAN_ARG(out->host), out->port))
         return fail(r, 431, "arena full");
     return ERR_OK;
 }

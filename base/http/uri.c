@@ -303,6 +303,10 @@ enum err http_uri_parse_authority(struct span text, struct arena *a, struct span
     }
     if (bracket ? !is_bracketed(host) : !is_name(host))
         return ERR_SYNTAX;
+    if (span_ends(host, SPAN("."))) /* RFC 3986 3.2.2: the root, and the same name */
+        host.len--;
+    if (host.len == 0)
+        return ERR_SYNTAX;
     if (!lower_case(host, a, &host))
         return ERR_LIMIT;
     *out_host = host;

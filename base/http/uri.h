@@ -29,7 +29,8 @@ NODISCARD enum err http_uri_parse_target(struct span target, struct arena *a,
 /* "http://host[:port]/path?query" or https; userinfo refused. */
 NODISCARD enum err http_uri_parse_absolute(struct span text, struct arena *a,
                                            struct http_uri *out);
-/* host[:port] of a Host field or :authority; lower-cased in the arena. IPv6 in brackets. */
+/* host[:port] of a Host field or :authority; lower-cased in the arena, without the dot that may
+ * end a name. IPv6 in brackets. */
 NODISCARD enum err http_uri_parse_authority(struct span text, struct arena *a,
                                             struct span *out_host, uint16_t *out_port);
 /* A reference (Location, Content-Location) against a base, RFC 3986 5.2. */

@@ -261,6 +261,8 @@ enum err policy_key_make(const struct http_request *r, const struct http_uri *ta
 /* How well a site's host pattern fits: 0 not at all; an exact name beats any wildcard. */
 static size_t host_rank(struct span host, struct span pattern)
 {
+    if (span_ends(pattern, SPAN("."))) /* as parsed hosts have none */
+        pattern.len--;
     if (span_equal(pattern, SPAN("*")))
         return 1;
     if (span_starts(pattern, SPAN("*."))) {

@@ -42,6 +42,21 @@ static bool admit_method(const struct front_admit *a, struct front_admission *ou
                                      : say_bad(out, 400, "target");
 }
 
+/* The authority as the key has it is what the origin gets, too: the default port goes. */
+static bool name_host(const struct front_admit *a, struct http_uri *uri,
+                      struct front_admission *out)
+{
+    struct http_request *r = a->request;
+    struct span authority = uri->host;
+    uint16_t usual = span_equal(r->scheme, SPAN("https")) ? 443 : 80;
+    if (uri->port != 0 && uri->port != usual &&
+        !arena_printf(a->arena, &authority, "%.*s:%u", SPAN_ARG(uri->host), uri->port))
+        return say_bad(out, 431, "authority");
+    if (!span_equal(authority, r->authority))
+        r->authority = authority;
+    return true;
+}
+
 static bool normalise(const struct front_admit *a, struct http_uri *uri,
                       struct front_admission *out)
 {
@@ -73,31 +88,35 @@ static bool redirect(const struct front_admit *a, struct span host, struct front
     return say_with(out, 308, HTTP_NAME_LOCATION, location, NULL);
 }
 
+static bool find(const struct front_admit *a, const struct http_uri *uri,
+                 struct front_admission *out)
+{
+    struct setup_match m =
+        setup_sites_find(a->setup->sites, uri->host, uri->path, a->request->method_text);
+    out->site = m.site;
+    out->route = m.route;
+    return m.site || say(out, 421, "no site"); /* RFC 9110 15.5.20 */
+}
+
 static bool route(const struct front_admit *a, const struct http_uri *uri,
                   struct front_admission *out)
 {
     struct http_request *r = a->request;
-    struct setup_match m =
-        setup_sites_find(a->setup->sites, uri->host, uri->path, r->method_text);
-    out->site = m.site;
-    out->route = m.route;
-    if (!m.site)
-        return say(out, 421, "no site"); /* RFC 9110 15.5.20 */
     if (r->method == HTTP_PURGE) {
         out->verdict = FRONT_ADMIT_PURGE;
         return false;
     }
-    if (!m.route)
+    if (!out->route)
         return say(out, 404, "no route");
-    if (!setup_route_allows(m.route, &a->address))
+    if (!setup_route_allows(out->route, &a->address))
         return say(out, 403, "not allowed");
-    if (m.route->respond_status)
-        return say(out, m.route->respond_status, NULL);
+    if (out->route->respond_status)
+        return say(out, out->route->respond_status, NULL);
     if (front_rewrite_is_loop(&r->fields, a->setup->conf->node.id)) {
         out->verdict = FRONT_ADMIT_LOOP;
         return false;
     }
-    if (policy_key_make(r, uri, &m.site->cache_key, a->arena, &out->key) != ERR_OK)
+    if (policy_key_make(r, uri, &out->site->cache_key, a->arena, &out->key) != ERR_OK)
         return say_bad(out, 400, "authority");
     out->verdict = FRONT_ADMIT_SERVE;
     return true;
@@ -113,9 +132,10 @@ void front_admit(const struct front_admit *a, struct front_admission *out)
         return;
     if (http_uri_parse_authority(a->request->authority, a->arena, &host, &port) != ERR_OK) {
         (void)say_bad(out, 400, "authority");
-    } else if (normalise(a, &uri, out) && redirect(a, host, out)) {
+    } else if (normalise(a, &uri, out)) {
         uri.host = host;
         uri.port = port;
-        (void)route(a, &uri, out);
+        if (name_host(a, &uri, out) && find(a, &uri, out) && redirect(a, host, out))
+            (void)route(a, &uri, out);
     }
 }

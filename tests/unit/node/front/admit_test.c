@@ -44,6 +44,14 @@ static const struct row {
      "192.0.2.1", FRONT_ADMIT_SERVE, 0, NULL, "/app/~x?b=%C3", false},
     {"an empty query stays", "GET", "www.example.com", "/app/x?", NULL, &plain, "192.0.2.1",
      FRONT_ADMIT_SERVE, 0, NULL, "/app/x?", false},
+    {"a dot at the host's end", "GET", "www.example.com.", "/app/x", NULL, &plain, "192.0.2.1",
+     FRONT_ADMIT_SERVE, 0, NULL, "/app/x", false},
+    {"not allowed, by two slashes", "GET", "www.example.com", "//admin/x", NULL, &plain,
+     "192.0.2.1", FRONT_ADMIT_ANSWER, 403, NULL, "//admin/x", false},
+    {"not allowed, by a parameter", "GET", "www.example.com", "/admin;a/x", NULL, &plain,
+     "192.0.2.1", FRONT_ADMIT_ANSWER, 403, NULL, "/admin;a/x", false},
+    {"no redirect for others' hosts", "GET", "evil.example.com", "/x", NULL, &moving,
+     "192.0.2.1", FRONT_ADMIT_ANSWER, 421, NULL, "/x", false},
     {"no such host", "GET", "other.example.com", "/app/x", NULL, &plain, "192.0.2.1",
      FRONT_ADMIT_ANSWER, 421, NULL, "/app/x", false},
     {"no such route", "GET", "www.example.com", "/x", NULL, &plain, "192.0.2.1",
@@ -143,6 +151,46 @@ static void table(void **state)
     setup_sites_destroy(setup.sites);
 }
 
+/* What the origin gets as Host is what the key was made from. */
+static void authorities(void **state)
+{
+    static const struct {
+        const char *scheme, *sent, *authority, *key;
+    } sent[] = {
+        {"http", "www.example.com", "www.example.com", "http|www.example.com:80|/app/"},
+        {"http", "www.example.com:80", "www.example.com", "http|www.example.com:80|/app/"},
+        {"http", "www.example.com.:080", "www.example.com", "http|www.example.com:80|/app/"},
+        {"http", "www.example.com:", "www.example.com", "http|www.example.com:80|/app/"},
+        {"http", "www.example.com.", "www.example.com", "http|www.example.com:80|/app/"},
+        {"http", "WWW.example.com:443", "www.example.com:443",
+         "http|www.example.com:443|/app/"},
+        {"https", "www.example.com:0443", "www.example.com", "https|www.example.com:443|/app/"},
+        {"https", "www.example.com.:8443", "www.example.com:8443",
+         "https|www.example.com:8443|/app/"},
+    };
+    (void)state;
+    struct setup setup = {.conf = &conf, .sites = setup_sites_create(&conf)};
+    struct front_client client = {.listener = &plain, .tls_version = ""};
+    for (size_t i = 0; i < ARRAY_LEN(sent); i++) {
+        struct arena a;
+        arena_init(&a, 1 << 16);
+        struct http_request r = {.method_text = SPAN("GET"),
+                                 .scheme = span_text(sent[i].scheme),
+                                 .authority = span_text(sent[i].sent),
+                                 .target = SPAN("/app/")};
+        struct front_admit ask = {&setup, &client, {.family = ADDR_V4}, &r, &a};
+        struct front_admission got;
+        front_admit(&ask, &got);
+        assert_int_equal(got.verdict, FRONT_ADMIT_SERVE);
+        if (!span_equal(r.authority, span_text(sent[i].authority)) ||
+            !span_equal(got.key.text, span_text(sent[i].key)))
+            fail_msg("%s: %.*s, %.*s", sent[i].sent, SPAN_ARG(r.authority),
+                     SPAN_ARG(got.key.text));
+        arena_fini(&a);
+    }
+    setup_sites_destroy(setup.sites);
+}
+
 /* A full arena is an answer, never a crash. */
 static void no_memory(void **state)
 {
@@ -168,6 +216,7 @@ static void no_memory(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(no_memory)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(authorities),
+                                       cmocka_unit_test(no_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
