@@ -176,10 +176,45 @@ static bool begins(struct span path, struct span text, size_t *out_at)
     return true;
 }
 
+/* The next octet as an origin may see it that merges slashes and cuts parameters off segments:
+ * ";x" is passed over, of several slashes only the first counts. False: the path ends. */
+static bool loose_octet(struct span path, size_t *at, bool *after_slash, char *out)
+{
+    size_t n;
+    while (*at < path.len) {
+        char c = path_octet(path, *at, &n);
+        if (c == ';') {
+            while (*at < path.len && path_octet(path, *at, &n) != '/')
+                *at += n;
+            continue;
+        }
+        *at += n;
+        if (c == '/' && *after_slash)
+            continue;
+        *after_slash = c == '/';
+        *out = c;
+        return true;
+    }
+    return false;
+}
+
+static bool matches_loosely(const struct route *r, struct span path)
+{
+    size_t at = 0;
+    bool after_slash = false;
+    char c;
+    for (size_t i = 0; i < r->path.len; i++)
+        if (!loose_octet(path, &at, &after_slash, &c) || c != r->path.ptr[i])
+            return false;
+    return r->prefix || !loose_octet(path, &at, &after_slash, &c);
+}
+
+/* Either way: a rule that comes first must not be walked around by another spelling. */
 static bool path_matches(const struct route *r, struct span path)
 {
     size_t at;
-    return begins(path, r->path, &at) && (r->prefix || at == path.len);
+    return (begins(path, r->path, &at) && (r->prefix || at == path.len)) ||
+           matches_loosely(r, path);
 }
 
 static bool method_matches(const struct conf_route *r, struct span method)

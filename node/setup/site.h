@@ -5,7 +5,8 @@
  * responsible for it. Inside a site the first route that matches path and method wins; none:
  * 404. Ports do not matter, nor does a dot at the host's end. A '*' at a path pattern's end
  * stands for any octets, also none; case counts. %2F in a path matches as '/', since origins
- * decode it: a rule for `/admin/...` holds for /admin%2Fx too. A route for GET takes HEAD.
+ * decode it: a rule for `/admin/...` holds for /admin%2Fx too, and, since origins merge slashes
+ * and cut parameters off, for //admin/x and /admin;v=1/x. A route for GET takes HEAD.
  *
  * Thread: read-only once made. Owns: itself; conf is borrowed. conf has refused hosts that
  * stand twice and a '*' elsewhere in a path. Limits: a host of 64 labels; the rest of a longer
