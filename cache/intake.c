@@ -227,14 +227,6 @@ static enum cache_take pass(struct cache_intake *i, const struct http_response *
     return give_private(i, r, now_s);
 }
 
-/* Did the request, and not the response, make it nobody else's? Then others may still share
- * what they get, and nothing is remembered. */
-static bool is_by_request(enum policy_storable why)
-{
-    return why == POLICY_STORE_METHOD || why == POLICY_STORE_BODY ||
-           why == POLICY_STORE_AUTHORIZATION;
-}
-
 /* The key's answers are private, for a while; what was stored is outdated. */
 static void remember_private(struct memory_fill *f, int64_t now_s)
 {
@@ -255,8 +247,9 @@ static enum cache_take refuse(struct cache_intake *i, const struct http_response
 {
     if (why == POLICY_STORE_TAGS)
         counter_add(COUNTER_CACHE_NOT_STORED_TAGS, 1);
-    if (r->status >= 500 || is_by_request(why)) /* an error says nothing about what is stored */
-        memory_deposit_restore(i->fill, r->status >= 500);
+    /* Nor does an error say anything about what is stored. */
+    if (r->status >= 500 || cache_renew_keeps(i, why))
+        memory_deposit_restore(i->fill, true);
     else
         remember_private(i->fill, now_s);
     return give_private(i, r, now_s);
@@ -284,7 +277,7 @@ static enum cache_take take_shared(struct cache_intake *i, const struct http_res
         waiters = MEMORY_HEAD_AGAIN;
         break;
     case CACHE_VARIANT_REFUSED:
-        memory_deposit_restore(i->fill, false);
+        memory_deposit_restore(i->fill, cache_renew_was_fresh(i));
         return give_private(i, r, now_s);
     }
     struct memory_tier *t = tier_of(i);
@@ -324,7 +317,9 @@ static enum cache_take respond(struct cache_intake *i, const struct http_respons
     struct cache_response_ask ask = ask_of(i, now_s);
     if (!cache_response_read(&ask, r, tier_of(i)->epoch, &d->arena, &kept))
         return fail_head(i, CACHE_FAILURE_PROTOCOL, now_s);
-    if (kept.verdict != POLICY_STORE_YES)
+    /* A request made to be refused must not take away what others are served. */
+    bool refused = r->status >= 400 && r->status <= 499;
+    if (kept.verdict != POLICY_STORE_YES || (refused && cache_renew_was_fresh(i)))
         return refuse(i, r, kept.verdict, now_s);
     return take_shared(i, r, &kept, now_s);
 }

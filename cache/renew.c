@@ -27,6 +27,22 @@ bool cache_renew_is_dead(const struct cache_intake *i)
     return cache_renew_purged(i, i->validating, i->validating->fill_no) == MEMORY_PURGED_HARD;
 }
 
+bool cache_renew_was_fresh(const struct cache_intake *i)
+{
+    const struct memory_object *o = i->validating;
+    const struct policy_wish none = POLICY_WISH_NONE;
+    return o && !atomic_load_explicit(&o->soft_purged, memory_order_relaxed) &&
+           cache_renew_purged(i, o, o->fill_no) == MEMORY_PURGED_NOT &&
+           policy_freshness_reuse(&o->facts, &none, i->requested_at_s) == POLICY_REUSE_FRESH;
+}
+
+bool cache_renew_keeps(const struct cache_intake *i, enum policy_storable why)
+{
+    return why == POLICY_STORE_METHOD || why == POLICY_STORE_BODY ||
+           http_fields_find(&i->request->fields, HTTP_NAME_AUTHORIZATION) ||
+           cache_renew_was_fresh(i);
+}
+
 static int compare(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -73,6 +89,7 @@ static struct memory_object *merge(struct cache_intake *i, struct memory_object 
     seed.tag_hash = kept.tags;
     seed.tag_count = (uint16_t)kept.tag_count;
     seed.fill_no = atomic_load_explicit(&i->fill->fill_no, memory_order_relaxed);
+    seed.stored = seed.stored && kept.verdict == POLICY_STORE_YES;
     seed.soft_purged = false;
     seed.body_of = old;
     return memory_object_create(&i->cache->tier, &seed);
@@ -104,14 +121,15 @@ enum cache_take cache_renew_by_304(struct cache_intake *i, const struct http_res
     enum memory_purged is = cache_renew_purged(i, o, o->fill_no);
     if (is == MEMORY_PURGED_SOFT)
         atomic_store_explicit(&o->soft_purged, true, memory_order_relaxed);
-    if (verdict == POLICY_STORE_YES && is != MEMORY_PURGED_HARD)
+    bool shared = verdict == POLICY_STORE_YES;
+    if (shared && is != MEMORY_PURGED_HARD)
         memory_deposit_merged(i->fill, old, o);
     else
-        memory_deposit_restore(i->fill, false);
-    if (is == MEMORY_PURGED_NOT)
+        memory_deposit_restore(i->fill, !shared && cache_renew_keeps(i, verdict));
+    if (shared && is == MEMORY_PURGED_NOT)
         memory_fill_answer(i->fill, MEMORY_HEAD_READY, o, 0);
     else
-        memory_fill_answer_leader(i->fill, o);
+        memory_fill_answer_leader(i->fill, o, shared ? MEMORY_HEAD_AGAIN : MEMORY_HEAD_ALONE);
     memory_object_drop(o);
     return CACHE_TAKE_DONE;
 }

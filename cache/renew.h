@@ -9,6 +9,7 @@
 
 #include "cache/intake.h"
 #include "cache/memory/epoch.h"
+#include "cache/policy/storable.h"
 
 /* Was the object purged, as fetched at `fill_no`? */
 enum memory_purged cache_renew_purged(const struct cache_intake *i,
@@ -17,6 +18,12 @@ enum memory_purged cache_renew_purged(const struct cache_intake *i,
 bool cache_renew_is_dead(const struct cache_intake *i);
 enum cache_take cache_renew_by_304(struct cache_intake *i, const struct http_response *r,
                                    int64_t now_s);
+/* Was the stored object fresh as the request was sent? Then the request forced the question,
+ * and an answer for its asker alone says nothing to others. */
+bool cache_renew_was_fresh(const struct cache_intake *i);
+/* The answer may not be shared: does what is stored stay as it was? It does when the request,
+ * and not the response, is the reason: others may still share what they get. */
+bool cache_renew_keeps(const struct cache_intake *i, enum policy_storable why);
 /* The fetch failed: answers the fill with the stale object, if that is allowed. */
 bool cache_renew_serve_stale(struct cache_intake *i, int64_t now_s);
 void cache_renew_by_head(struct cache_intake *i, const struct http_response *head,

@@ -200,9 +200,10 @@ void memory_fill_answer(struct memory_fill *f, enum memory_head answer_is,
     answer(f, answer_is, answer_is, o, failure);
 }
 
-void memory_fill_answer_leader(struct memory_fill *f, struct memory_object *o)
+void memory_fill_answer_leader(struct memory_fill *f, struct memory_object *o,
+                               enum memory_head others)
 {
-    answer(f, MEMORY_HEAD_READY, MEMORY_HEAD_AGAIN, o, 0);
+    answer(f, MEMORY_HEAD_READY, others, o, 0);
 }
 
 /* --- the window --- */

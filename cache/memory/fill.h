@@ -120,8 +120,10 @@ void memory_fill_head(struct memory_fill *f, struct memory_object *o, enum memor
 /* The only answer there will be: READY or STALE with a whole object, AGAIN, FAILED. */
 void memory_fill_answer(struct memory_fill *f, enum memory_head answer, struct memory_object *o,
                         unsigned failure);
-/* Likewise READY for the leader, and AGAIN for all others: they may have come after a purge. */
-void memory_fill_answer_leader(struct memory_fill *f, struct memory_object *o);
+/* Likewise READY for the leader, and AGAIN or ALONE for all others: they may have come after a
+ * purge, or it is nobody else's. */
+void memory_fill_answer_leader(struct memory_fill *f, struct memory_object *o,
+                               enum memory_head others);
 /* ERR_AGAIN: taken; stop until the letter comes. ERR_CLOSED: nobody wants more. */
 NODISCARD enum err memory_fill_append(struct memory_fill *f, struct span bytes);
 void memory_fill_end(struct memory_fill *f, const struct http_fields *trailers);

@@ -262,6 +262,100 @@ static void test_304(void **state)
     scene_close(&s);
 }
 
+/* What a 304 brings for its asker alone reaches nobody who waited with it. */
+static void test_304_that_is_private(void **state)
+{
+    static const struct {
+        const char *why, *request, *fields;
+        int64_t after_s;
+        enum cache_verdict next;
+    } cases[] = {
+        {"a cookie", "", FRESH "\nset-cookie: id=1", 61, CACHE_LEAD},
+        {"private", "", "cache-control: private", 61, CACHE_LEAD},
+        {"a cookie, while it is fresh", "cache-control: no-cache", FRESH "\nset-cookie: id=1",
+         1, CACHE_HIT},
+        {"of an authorized request", "authorization: a\ncache-control: no-cache", FRESH, 1,
+         CACHE_HIT},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct scene s;
+        scene_open(&s, NULL, 8 * MB);
+        scene_store(&s, "/x", "", STALE_ETAG, "body");
+        s.now_s += cases[i].after_s;
+        struct client *lead = client_ask(&s, HTTP_GET, "/x", cases[i].request);
+        struct client *wait = client_ask(&s, HTTP_GET, "/x", "cache-control: no-cache");
+        assert_int_equal(lead->answer.verdict, CACHE_LEAD);
+        assert_int_equal(wait->answer.verdict, CACHE_JOIN);
+        client_open(lead);
+        client_open(wait);
+        client_fetch(lead);
+        assert_int_equal(client_respond(lead, 304, cases[i].fields, 0), CACHE_TAKE_DONE);
+        client_fetched(lead);
+        assert_int_equal(memory_reader_head(&lead->reader), MEMORY_HEAD_READY);
+        if (lead->reader.object->stored)
+            fail_msg("%s: said to be stored", cases[i].why);
+        ASSERT_READS(lead, "body");
+        enum memory_head head = memory_reader_head(&wait->reader);
+        enum cache_verdict next = scene_verdict(&s, HTTP_GET, "/x", "");
+        if (head != MEMORY_HEAD_ALONE || next != cases[i].next)
+            fail_msg("%s: waiter %d, next %d", cases[i].why, head, next);
+        client_destroy(lead);
+        client_destroy(wait);
+        scene_close(&s);
+    }
+}
+
+/* A request that is made to be refused serves itself alone; what others get stays. */
+static void test_refused_answers_leave_the_object(void **state)
+{
+    static const struct {
+        const char *why, *request, *response;
+        unsigned status;
+        int64_t after_s;
+        enum cache_verdict next;
+    } cases[] = {
+        {"400", "cache-control: no-cache", "", 400, 1, CACHE_HIT},
+        {"400 with a lifetime", "cache-control: no-cache", FRESH, 400, 1, CACHE_HIT},
+        {"404, private", "cache-control: max-age=0", "cache-control: private", 404, 1,
+         CACHE_HIT},
+        {"a cookie", "cache-control: no-cache", FRESH "\nset-cookie: a=1", 200, 1, CACHE_HIT},
+        {"a redirect", "cache-control: no-cache", "cache-control: no-store", 302, 1, CACHE_HIT},
+        {"authorized", "authorization: a\ncache-control: no-cache", FRESH, 200, 1, CACHE_HIT},
+        {"authorized, stale", "authorization: a", FRESH, 200, 61, CACHE_LEAD},
+        {"authorized, refused", "authorization: a", "cache-control: no-store", 401, 61,
+         CACHE_LEAD},
+        {"stale, and private now", "", "cache-control: private", 200, 61, CACHE_PASS},
+        {"stale, and elsewhere now", "", "cache-control: no-store", 302, 61, CACHE_PASS},
+        {"a new one", "cache-control: no-cache", FRESH, 200, 1, CACHE_HIT},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct scene s;
+        scene_open(&s, NULL, 8 * MB);
+        scene_store(&s, "/x", "", STALE_ETAG, "body");
+        s.now_s += cases[i].after_s;
+        struct client *lead = client_ask(&s, HTTP_GET, "/x", cases[i].request);
+        assert_int_equal(lead->answer.verdict, CACHE_LEAD);
+        client_open(lead);
+        client_fetch(lead);
+        client_respond_all(lead, cases[i].status, cases[i].response, "other");
+        ASSERT_READS(lead, "other");
+        struct client *next = client_ask(&s, HTTP_GET, "/x", "");
+        bool replaced = i + 1 == ARRAY_LEN(cases);
+        if (next->answer.verdict != cases[i].next ||
+            (next->answer.verdict == CACHE_LEAD && !next->answer.object))
+            fail_msg("%s: next %d", cases[i].why, next->answer.verdict);
+        if (next->answer.verdict == CACHE_HIT) {
+            client_open(next);
+            ASSERT_READS(next, replaced ? "other" : "body");
+        }
+        client_destroy(next);
+        client_destroy(lead);
+        scene_close(&s);
+    }
+}
+
 static void test_304_that_speaks_of_another(void **state)
 {
     (void)state;
@@ -614,6 +708,8 @@ int main(void)
         cmocka_unit_test(test_vary),
         cmocka_unit_test(test_variants_are_capped),
         cmocka_unit_test(test_304),
+        cmocka_unit_test(test_304_that_is_private),
+        cmocka_unit_test(test_refused_answers_leave_the_object),
         cmocka_unit_test(test_304_that_speaks_of_another),
         cmocka_unit_test(test_stale_if_error),
         cmocka_unit_test(test_purge_during_the_fill),
