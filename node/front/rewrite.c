@@ -1,5 +1,7 @@
 #include "node/front/rewrite.h"
 
+#include "base/http/claims.h"
+
 #define NAME "perigee"
 #define TEXT(literal)                                                                          \
     {                                                                                          \
@@ -9,38 +11,23 @@
 
 /* -- towards the origin -- */
 
-/* Inputs that origins act upon and no cache key holds: a stranger's
- * are not passed on. */
-static bool is_unkeyed(const struct http_field *f)
+/* Names with '_' go always: CGI and its like would take X_Forwarded_Host for X-Forwarded-Host,
+ * Content_Length for our framing. Inputs that origins act upon and no cache key holds are not
+ * passed on from a stranger. */
+static bool may_pass(const struct front_rewrite *w, const struct http_field *f)
 {
-    static const struct span others[] = {
-        TEXT("x-real-ip"),       TEXT("x-host"),
-        TEXT("x-original-host"), TEXT("x-http-host-override"),
-        TEXT("x-http-method"),   TEXT("x-method-override"),
-    };
-    switch ((enum http_name)f->id) {
-    case HTTP_NAME_FORWARDED:
-    case HTTP_NAME_X_HTTP_METHOD_OVERRIDE:
-    case HTTP_NAME_X_ORIGINAL_URL:
-    case HTTP_NAME_X_REQUEST_ID:
-    case HTTP_NAME_X_REWRITE_URL:
-        return true;
-    default:
-        break;
-    }
-    if (span_starts(f->name, SPAN("x-forwarded")))
-        return true;
-    for (size_t i = 0; i < ARRAY_LEN(others); i++)
-        if (span_equal(f->name, others[i]))
-            return true;
-    return false;
+    size_t at;
+    if (span_find(f->name, '_', &at))
+        return false;
+    return w->client_is_proxy ||
+           (f->id != HTTP_NAME_X_REQUEST_ID && !http_name_is_claim(f->name));
 }
 
-static void drop_unkeyed(struct http_fields *f)
+static void drop_unkeyed(const struct front_rewrite *w, struct http_fields *f)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < f->count; i++)
-        if (!is_unkeyed(&f->at[i]))
+        if (may_pass(w, &f->at[i]))
             f->at[kept++] = f->at[i];
     f->count = kept;
 }
@@ -141,8 +128,7 @@ bool front_rewrite_outgoing(const struct front_rewrite *w,
     http_fields_remove(f, HTTP_NAME_TE);
     http_fields_remove(f, HTTP_NAME_EXPECT);
     r->has_trailer_support = r->expect_continue = r->upgrade = false;
-    if (!w->client_is_proxy)
-        drop_unkeyed(f);
+    drop_unkeyed(w, f);
     r->scheme = server->tls ? SPAN("https") : SPAN("http");
     switch (w->origin->host) {
     case CONF_HOST_PASS:

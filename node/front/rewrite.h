@@ -30,10 +30,11 @@ struct front_rewrite {
     uint64_t request_id;
 };
 
-/* The request towards `server`, from a copy of the client's fields: hop-by-hop, TE, Expect and
- * unkeyed inputs out; X-Forwarded-For, -Proto, -Host, X-Request-ID, Via, CDN-Loop and `add:`
- * in; authority by `host:`; scheme by the server. The target is normalised already. What a
- * trusted proxy says of the client is kept and continued. */
+/* The request towards `server`, from a copy of the client's fields: hop-by-hop, TE, Expect,
+ * names with '_' (many origins read it as '-') and unkeyed inputs out; X-Forwarded-For, -Proto,
+ * -Host, X-Request-ID, Via, CDN-Loop and `add:` in; authority by `host:`; scheme by the server.
+ * The target is normalised already. What a trusted proxy says of the client is kept and
+ * continued. */
 bool front_rewrite_outgoing(const struct front_rewrite *w,
                             const struct conf_origin_server *server, struct http_request *r,
                             struct arena *a);

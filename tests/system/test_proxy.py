@@ -327,7 +327,8 @@ def test_a_stranger_is_not_believed(client, back):
             ("X-Real-IP", "10.0.0.1"), ("X-Original-URL", "/evil"), ("X-Rewrite-URL", "/evil"),
             ("X-HTTP-Method-Override", "DELETE"), ("X-HTTP-Method", "DELETE"),
             ("X-Method-Override", "DELETE"), ("X-Host", "evil.test"),
-            ("X-Request-ID", "evil"), ("X_Forwarded_Host", "kept")]
+            ("X-Request-ID", "evil"), ("X_Forwarded_Host", "evil.test"),
+            ("X-Client-IP", "10.0.0.1"), ("X_Other", "evil")]
     client.get("/near/lies", lies, host="a.test")
     request = seen(back, "/near/lies")
     assert request.all("x-forwarded-for") == ["127.0.0.1"]

@@ -85,6 +85,17 @@ static void outgoing_fields(void **state)
          "x-http-method-override: DELETE\nx-http-method: PUT\nx-method-override: PUT\n"
          "x-host: evil\nx-original-host: evil\nx-real-ip: 1.2.3.4\nx-request-id: z\n",
          OURS PATH_11},
+        {"a stranger's, of other vendors", false, HTTP_1_1,
+         "x-client-ip: a\ntrue-client-ip: b\ncf-connecting-ip: c\nx-cluster-client-ip: d\n"
+         "front-end-https: on\nclient-ip: e\nx-forwarded-prefix: /f\nx-kept: g\n",
+         "x-kept: g\n" OURS PATH_11},
+        {"names that CGI takes for others", false, HTTP_1_1,
+         "x_forwarded_host: evil\ncontent_length: 5\ntransfer_encoding: chunked\nhost_: b\n"
+         "x-real_ip: 1.2.3.4\nx_other: c\nx-kept: d\n",
+         "x-kept: d\n" OURS PATH_11},
+        {"from a trusted proxy, too", true, HTTP_1_1,
+         "x_forwarded_for: 1.2.3.4\nx_request_id: a\nx_other: b\nx-kept: c\n",
+         "x-kept: c\n" OURS PATH_11},
         {"a trusted proxy's are continued", true, HTTP_1_1,
          "x-forwarded-for: 1.2.3.4\nx-forwarded-for: 5.6.7.8\nx-forwarded-host: a.example\n"
          "x-forwarded-proto: http\nx-request-id: z\nforwarded: for=1.2.3.4\n",
