@@ -4,6 +4,7 @@
 #include "cache/memory/index.h"
 #include "cache/memory/object.h"
 #include "cache/policy/key.h"
+#include "cache/variant.h"
 
 #define INFO_ARENA_BYTES ((size_t)256 * 1024)
 #define INFO_VARIANTS_MAX 256u
@@ -39,7 +40,7 @@ static void tell_object(const struct telling *t, const struct memory_object *o,
     const struct http_field *etag = http_fields_find(&o->block.fields, HTTP_NAME_ETAG);
     struct cache_variant_info v = {
         .key = o->key_text,
-        .vary = o->vary_text,
+        .vary = cache_variant_values(o->vary_text),
         .status = o->status,
         .age_s = policy_freshness_age_s(&o->facts, t->now_s),
         .fresh_left_s = policy_freshness_left_s(&o->facts, t->now_s),

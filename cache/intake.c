@@ -176,7 +176,8 @@ static bool key_of(const struct cache_intake *i, struct span url, struct arena *
 }
 
 /* An invalidation is not logged: what it names leaves the store, or a start that comes before
- * the sweep would find it as it was (docs/purge.md). Variants are left to the sweep. */
+ * the sweep would find it as it was (docs/purge.md). Of variants the names go, which alone lead
+ * to them (variant.h); also when only the disk knows them. The sweep gives their bytes back. */
 static void forget(struct cache_intake *i, struct span url)
 {
     struct detail *d = i->detail;
@@ -192,14 +193,19 @@ static void forget(struct cache_intake *i, struct span url)
     enum memory_kind kind = memory_place_kind(&p);
     if (kind == MEMORY_OBJECT) {
         o = memory_object_hold(memory_place_object(&p));
-    } else if (kind == MEMORY_DISK) {
+    } else if (kind == MEMORY_FILL) { /* it goes on; what lies under it goes */
+        const struct memory_fill *f = memory_place_fill(&p);
+        o = f->under ? memory_object_hold(f->under) : NULL;
+        disk = f->under_disk;
+    } else {
         disk = memory_place_disk(&p);
-        memory_place_remove(&p);
+        if (kind == MEMORY_DISK || kind == MEMORY_VARY)
+            memory_place_remove(&p);
     }
     memory_place_close(&p);
     if (o)
         memory_deposit_forget(o);
-    if (disk.body_id)
+    else
         memory_deposit_remove(t, key, disk.body_id);
     memory_object_drop(o);
 }

@@ -7,10 +7,10 @@
 #include "cache/memory/load.h"
 #include "cache/memory/object.h"
 #include "cache/policy/control.h"
-#include "cache/policy/vary.h"
+#include "cache/variant.h"
 
 #define STACK_BYTES 2048 /* of the secondary key; longer ones take from the heap */
-#define VARY_ARENA_BYTES ((size_t)128 * 1024)
+#define VARY_ARENA_BYTES ((size_t)256 * 1024)
 
 /* One question, while it is answered. */
 struct looking {
@@ -252,10 +252,9 @@ static void at_nothing(struct looking *l, struct memory_place *p)
         forward(l, p, NULL, NULL, miss(l));
 }
 
-/* False: the names of Vary are there; *out_names. */
-static bool look_at(struct looking *l, struct memory_place *p, struct span *out_names)
+/* False: the names of Vary are there. */
+static bool look_at(struct looking *l, struct memory_place *p, struct memory_vary *out)
 {
-    uint32_t variants;
     struct memory_disk disk;
     switch (memory_place_kind(p)) {
     case MEMORY_NOTHING:
@@ -285,7 +284,7 @@ static bool look_at(struct looking *l, struct memory_place *p, struct span *out_
             forward(l, p, NULL, NULL, miss(l));
             return true;
         }
-        *out_names = memory_place_vary(p, &variants);
+        *out = memory_place_vary(p);
         memory_place_used(p);
         return false;
     case MEMORY_ABSENT:
@@ -309,20 +308,20 @@ static void look(struct looking *l)
 {
     struct memory_index *x = l->tier->index;
     struct memory_place p;
-    struct span names;
+    struct memory_vary vary;
     memory_place_open(x, memory_index_key(l->tier, l->ask->key->text, (struct span){0}), &p);
-    if (look_at(l, &p, &names)) {
+    if (look_at(l, &p, &vary)) {
         finish_place(l, &p);
         return;
     }
     memory_place_close(&p); /* the names are never freed */
     char room[STACK_BYTES] __attribute__((aligned(8)));
     struct arena a = {.at = room, .end = room + sizeof(room), .cap_bytes = VARY_ARENA_BYTES};
-    if (policy_vary_key(names, &l->ask->request->fields, &a, &l->vary) != ERR_OK) {
+    if (cache_variant_key(&vary, &l->ask->request->fields, &a, &l->vary) != ERR_OK) {
         pass(l, CACHE_FORWARD_VARY_MISS);
     } else {
         memory_place_open(x, memory_index_key(l->tier, l->ask->key->text, l->vary), &p);
-        (void)look_at(l, &p, &names);
+        (void)look_at(l, &p, &vary);
         finish_place(l, &p);
     }
     arena_fini(&a);

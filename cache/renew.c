@@ -8,8 +8,8 @@
 #include "cache/memory/fill.h"
 #include "cache/memory/object.h"
 #include "cache/policy/validate.h"
-#include "cache/policy/vary.h"
 #include "cache/response.h"
+#include "cache/variant.h"
 
 #define MERGE_ARENA_BYTES ((size_t)512 * 1024)
 
@@ -175,15 +175,15 @@ static struct memory_object *find(struct cache_intake *i, struct arena *a)
     struct memory_tier *t = &i->cache->tier;
     struct memory_object *o = NULL;
     struct memory_place p;
-    struct span names = {0}, vary = {0};
-    uint32_t variants;
+    struct memory_vary known = {0};
+    struct span vary = {0};
     memory_place_open(t->index, memory_index_key(t, i->key->text, vary), &p);
     if (memory_place_kind(&p) == MEMORY_VARY)
-        names = memory_place_vary(&p, &variants);
+        known = memory_place_vary(&p);
     else if (memory_place_kind(&p) == MEMORY_OBJECT)
         o = memory_object_hold(memory_place_object(&p));
     memory_place_close(&p);
-    if (!names.len || policy_vary_key(names, &i->request->fields, a, &vary) != ERR_OK)
+    if (!known.names.len || cache_variant_key(&known, &i->request->fields, a, &vary) != ERR_OK)
         return o;
     memory_place_open(t->index, memory_index_key(t, i->key->text, vary), &p);
     if (memory_place_kind(&p) == MEMORY_OBJECT)

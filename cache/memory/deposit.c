@@ -319,8 +319,9 @@ static void vary_put(struct store_job *job)
 }
 
 void memory_deposit_vary(struct memory_tier *t, struct hash128 key, struct span primary,
-                         struct span names, uint32_t variants)
+                         const struct memory_vary *vary)
 {
+    struct span names = vary->names;
     if (!store_is_on(t))
         return;
     struct vary *v = must_alloc(sizeof(*v) + primary.len + names.len);
@@ -331,7 +332,7 @@ void memory_deposit_vary(struct memory_tier *t, struct hash128 key, struct span 
         .fill_no = memory_epoch_now(t->epoch),
         .key = span_of(v->text, primary.len),
         .vary = span_of(v->text + primary.len, names.len),
-        .variants = variants,
+        .variants = memory_vary_mark(vary),
     };
     v->put.job.done = vary_put;
     v->put.key = key;

@@ -12,6 +12,7 @@
 
 struct memory_fill;
 struct memory_slab;
+struct memory_vary;
 
 struct memory_deposit {
     struct store_put put;
@@ -38,8 +39,9 @@ void memory_deposit_rewrite(struct memory_object *o);
 void memory_deposit_restore(struct memory_fill *f, bool keep_under);
 /* The object is of no use any more: out of index and store. */
 void memory_deposit_forget(struct memory_object *o);
-/* Takes a record off the disk; its body when nobody reads it any more. */
+/* Takes a record off the disk; its body when nobody reads it any more. body_id 0: the names of
+ * Vary, if that is what is there. */
 void memory_deposit_remove(struct memory_tier *t, struct hash128 key, uint64_t body_id);
 /* The names of Vary, under the primary key. */
 void memory_deposit_vary(struct memory_tier *t, struct hash128 key, struct span primary,
-                         struct span names, uint32_t variants);
+                         const struct memory_vary *v);

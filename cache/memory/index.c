@@ -126,12 +126,16 @@ struct memory_disk memory_place_disk(const struct memory_place *p)
     return p->entry ? disk_of(p->entry) : (struct memory_disk){0};
 }
 
-struct span memory_place_vary(const struct memory_place *p, uint32_t *out_variants)
+static struct memory_vary vary_of(const struct memory_entry *e)
+{
+    const struct vary_names *names = memory_entry_pointer(e);
+    return memory_vary_of(span_of(names->text, names->len), e->pages);
+}
+
+struct memory_vary memory_place_vary(const struct memory_place *p)
 {
     must(memory_place_kind(p) == MEMORY_VARY);
-    const struct vary_names *names = memory_entry_pointer(p->entry);
-    *out_variants = p->entry->pages;
-    return span_of(names->text, names->len);
+    return vary_of(p->entry);
 }
 
 bool memory_place_vary_is_full(struct memory_place *p, int64_t now_s)
@@ -271,13 +275,14 @@ bool memory_index_vary_known(struct memory_index *x, struct span names)
     return intern(x, names);
 }
 
-void memory_place_set_vary(struct memory_place *p, struct span names, uint32_t variants)
+void memory_place_set_vary(struct memory_place *p, const struct memory_vary *v)
 {
-    struct vary_names *known = intern(p->index, names);
+    struct vary_names *known = intern(p->index, v->names);
+    uint32_t mark = memory_vary_mark(v);
     must(known);
     struct memory_entry *e = clear(p);
     set(e, MEMORY_VARY, (uintptr_t)known);
-    e->pages = variants;
+    e->pages = mark;
 }
 
 void memory_place_set_private(struct memory_place *p, int64_t until_s)
@@ -326,10 +331,8 @@ bool memory_index_walk(struct memory_index *x, struct memory_walk *w, unsigned m
                 seen.fill = memory_entry_pointer(e);
             if (counts(e))
                 seen.disk = disk_of(e);
-            if (e->kind == MEMORY_VARY) {
-                const struct vary_names *names = memory_entry_pointer(e);
-                seen.vary = span_of(names->text, names->len);
-            }
+            if (e->kind == MEMORY_VARY)
+                seen.vary = vary_of(e);
             see(context, &seen);
         }
         bool more = w->at < s->made;

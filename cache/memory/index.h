@@ -62,12 +62,30 @@ struct memory_disk {
 struct memory_disk memory_index_disk(const struct memory_tier *t,
                                      const struct memory_object *o);
 
+/* What a primary key knows of its variants. The series is drawn as the names first come, and is
+ * part of the variants' keys: those of before the names were forgotten are never met again. */
+struct memory_vary {
+    struct span names;
+    uint32_t variants; /* up to 255 are told apart */
+    uint32_t series;   /* 24 bits; 0: none (stored by an older version) */
+};
+
+/* Both numbers in one, as an entry and the disk have it. */
+static inline uint32_t memory_vary_mark(const struct memory_vary *v)
+{
+    return v->series << 8 | (v->variants < 255 ? v->variants : 255);
+}
+static inline struct memory_vary memory_vary_of(struct span text, uint32_t mark)
+{
+    return (struct memory_vary){text, mark & 255, mark >> 8};
+}
+
 enum memory_kind memory_place_kind(const struct memory_place *p);
 struct memory_object *memory_place_object(const struct memory_place *p); /* of MEMORY_OBJECT */
 struct memory_fill *memory_place_fill(const struct memory_place *p);
 /* On disk under this key, whether in RAM, too, or not (not asked of fills). */
 struct memory_disk memory_place_disk(const struct memory_place *p);
-struct span memory_place_vary(const struct memory_place *p, uint32_t *out_variants);
+struct memory_vary memory_place_vary(const struct memory_place *p); /* of MEMORY_VARY */
 /* Of MEMORY_VARY with too many variants: are new ones still refused? A minute or two later
  * they are taken again, and the count begins anew. */
 bool memory_place_vary_is_full(struct memory_place *p, int64_t now_s);
@@ -78,7 +96,7 @@ void memory_place_used(struct memory_place *p); /* a hit */
 void memory_place_set_object(struct memory_place *p, struct memory_object *o);
 void memory_place_set_disk(struct memory_place *p, const struct memory_disk *disk);
 void memory_place_set_fill(struct memory_place *p, struct memory_fill *f);
-void memory_place_set_vary(struct memory_place *p, struct span names, uint32_t variants);
+void memory_place_set_vary(struct memory_place *p, const struct memory_vary *v);
 void memory_place_set_private(struct memory_place *p, int64_t until_s);
 void memory_place_set_absent(struct memory_place *p);
 /* What is in the place goes on: the object there is on disk now (its own on_disk says so). */
@@ -94,7 +112,7 @@ struct memory_seen {
     struct memory_object *object; /* of MEMORY_OBJECT */
     struct memory_fill *fill;     /* of MEMORY_FILL */
     struct memory_disk disk;
-    struct span vary; /* of MEMORY_VARY */
+    struct memory_vary vary; /* of MEMORY_VARY */
 };
 struct memory_walk {
     uint32_t shard, at;

@@ -134,12 +134,12 @@ static enum err make_object(struct load *l, struct arena *a)
 static void vary_came(struct load *l)
 {
     struct memory_tier *t = l->fill->tier;
-    struct span names = l->load.record.vary;
-    bool known = memory_index_vary_known(t->index, names);
+    struct memory_vary vary = memory_vary_of(l->load.record.vary, l->load.record.variants);
+    bool known = memory_index_vary_known(t->index, vary.names);
     struct memory_place p;
     memory_place_open(t->index, l->fill->key, &p);
     if (is_mine(l, &p) && known)
-        memory_place_set_vary(&p, names, l->load.record.variants);
+        memory_place_set_vary(&p, &vary);
     else if (is_mine(l, &p))
         memory_place_set_absent(&p);
     memory_place_close(&p);

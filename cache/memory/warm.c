@@ -88,13 +88,13 @@ static void write_entry(void *context, const struct memory_seen *s)
     cursor_put_u8(&c, 0);
     cursor_put_u64(&c, s->key.hi);
     cursor_put_u64(&c, s->key.lo);
-    cursor_put_u64(&c, vary ? s->vary.len : s->disk.body_id);
-    cursor_put_u32(&c, s->disk.pages);
+    cursor_put_u64(&c, vary ? s->vary.names.len : s->disk.body_id);
+    cursor_put_u32(&c, vary ? memory_vary_mark(&s->vary) : s->disk.pages);
     cursor_put_u32(&c, (uint32_t)(s->disk.dead_at_s / 60));
     must(c.err == ERR_OK && c.at == ENTRY_BYTES);
     put(&w->file, room, sizeof(room));
     if (vary)
-        put(&w->file, s->vary.ptr, s->vary.len);
+        put(&w->file, s->vary.names.ptr, s->vary.names.len);
     w->entries++;
 }
 
@@ -148,7 +148,7 @@ void memory_warm_write(struct memory_tier *t)
 struct entry {
     enum memory_kind kind;
     struct hash128 key;
-    struct memory_disk disk;
+    struct memory_disk disk; /* of VARY: pages is its mark */
     char names[NAMES_MAX];
     size_t names_len;
 };
@@ -179,14 +179,15 @@ static bool get_entry(struct file *f, struct entry *e)
 static void add(struct memory_tier *t, const struct entry *e)
 {
     struct memory_place p;
-    struct span names = span_of(e->names, e->names_len);
-    if (e->kind == MEMORY_VARY && !memory_index_vary_known(t->index, names))
+    struct memory_vary vary =
+        memory_vary_of(span_of(e->names, e->names_len), e->disk.pages & ~UINT32_C(255));
+    if (e->kind == MEMORY_VARY && !memory_index_vary_known(t->index, vary.names))
         return;
     memory_place_open(t->index, e->key, &p);
     enum memory_kind kind = memory_place_kind(&p);
     if (kind == MEMORY_NOTHING || kind == MEMORY_ABSENT) {
         if (e->kind == MEMORY_VARY)
-            memory_place_set_vary(&p, names, 0);
+            memory_place_set_vary(&p, &vary);
         else
             memory_place_set_disk(&p, &e->disk);
     }
@@ -258,6 +259,7 @@ static void see(void *context, struct hash128 key, const struct store_record *r)
             return;
         e.kind = MEMORY_VARY;
         e.names_len = r->vary.len;
+        e.disk.pages = r->variants;
         memcpy(e.names, r->vary.ptr, r->vary.len);
     } else if (r->rep_count) {
         e.kind = MEMORY_DISK;

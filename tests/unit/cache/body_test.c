@@ -365,6 +365,90 @@ static void test_invalidated_on_disk(void **state)
     remove_folder();
 }
 
+static void open_anew(struct scene *s, bool killed)
+{
+    char path[128];
+    scene_close(s);
+    (void)snprintf(path, sizeof(path), "%s/index", folder);
+    if (killed) /* then there is no snapshot */
+        assert_int_equal(unlink(path), 0);
+    s->wake_fd = eventfd(0, EFD_NONBLOCK);
+    scene_open_again(s);
+    SCENE_UNTIL(s, !atomic_load(&s->cache->tier.scanning));
+}
+
+/* Variants of before are not met again, after a start neither, nor when new names came. */
+static void test_invalidated_variants_on_disk(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 8; round++) {
+        bool killed = round & 1, anew = round & 2, names_on_disk_only = round & 4;
+        struct scene s;
+        struct store_figures f;
+        make_folder();
+        scene_open(&s, folder, 64 * MB);
+        SCENE_UNTIL(&s, !atomic_load(&s.cache->tier.scanning));
+        scene_store(&s, "/v", "lang: de", FRESH "\nvary: lang", "hallo");
+        scene_store(&s, "/v", "lang: en", FRESH "\nvary: lang", "hello");
+        SCENE_UNTIL(&s, (store_figures(s.cache->tier.store, &f), f.objects == 3));
+        open_anew(&s, killed);
+        assert_int_equal(scene_verdict(&s, HTTP_GET, "/v", "lang: de"), CACHE_JOIN);
+        if (names_on_disk_only) { /* as when the index was over its limit */
+            struct client *c = client_ask(&s, HTTP_GET, "/v", "lang: de");
+            struct memory_place p;
+            struct hash128 key =
+                memory_index_key(&s.cache->tier, c->key.text, (struct span){0});
+            memory_place_open(s.cache->tier.index, key, &p);
+            assert_int_equal(memory_place_kind(&p), MEMORY_VARY);
+            memory_place_remove(&p);
+            memory_place_close(&p);
+            client_destroy(c);
+        }
+        invalidate(&s, "/v", "");
+        SCENE_UNTIL(&s, (store_figures(s.cache->tier.store, &f), f.objects == 2));
+        assert_int_equal(scene_verdict(&s, HTTP_GET, "/v", "lang: de"), CACHE_LEAD);
+        if (anew) {
+            scene_store(&s, "/v", "lang: fr", FRESH "\nvary: lang", "salut");
+            SCENE_UNTIL(&s, (store_figures(s.cache->tier.store, &f), f.objects == 4));
+        }
+        open_anew(&s, killed);
+        if (anew)
+            assert_int_equal(scene_verdict(&s, HTTP_GET, "/v", "lang: fr"), CACHE_JOIN);
+        else
+            scene_store(&s, "/v", "lang: fr", FRESH "\nvary: lang", "salut");
+        assert_int_equal(scene_verdict(&s, HTTP_GET, "/v", "lang: de"), CACHE_LEAD);
+        assert_int_equal(scene_verdict(&s, HTTP_GET, "/v", "lang: en"), CACHE_LEAD);
+        scene_close(&s);
+        remove_folder();
+    }
+}
+
+/* What lies under a fetch is invalidated, too. */
+static void test_invalidated_under_a_fill(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct store_figures f;
+    make_folder();
+    scene_open(&s, folder, 64 * MB);
+    SCENE_UNTIL(&s, !atomic_load(&s.cache->tier.scanning));
+    scene_store(&s, "/x", "", FRESH "\netag: \"1\"", "body");
+    SCENE_UNTIL(&s, (store_figures(s.cache->tier.store, &f), f.objects == 1));
+    struct client *c = client_ask(&s, HTTP_GET, "/x", "cache-control: no-cache");
+    assert_int_equal(c->answer.verdict, CACHE_LEAD);
+    client_open(c);
+    client_fetch(c);
+    invalidate(&s, "/x", "");
+    SCENE_UNTIL(&s, (store_figures(s.cache->tier.store, &f), f.objects == 0));
+    cache_intake_fail(&c->intake, CACHE_FAILURE_TIMEOUT, s.now_s);
+    client_destroy(c);
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", ""), CACHE_LEAD);
+    open_anew(&s, false);
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", ""), CACHE_LEAD);
+    scene_close(&s);
+    remove_folder();
+}
+
 /* A dry run counts what a purge would take, in RAM or on disk, and once. */
 static void test_count(void **state)
 {
@@ -648,6 +732,8 @@ int main(void)
         cmocka_unit_test(test_max_objects),
         cmocka_unit_test(test_disk_and_back),
         cmocka_unit_test(test_invalidated_on_disk),
+        cmocka_unit_test(test_invalidated_variants_on_disk),
+        cmocka_unit_test(test_invalidated_under_a_fill),
         cmocka_unit_test(test_count),
         cmocka_unit_test(test_miss_while_scanning),
         cmocka_unit_test(test_evicted_to_disk),
