@@ -92,7 +92,9 @@ static const struct conf_setting listener_settings[] = {
      .fallback = "false", .help = "Answer everything with a 308 to https."},
     {.key = "trusted_proxies", .kind = CONF_PREFIXES,
      MANY(conf_listener, trusted_proxies, trusted_proxy_count), .max = 1000,
-     .help = "Whose X-Forwarded-* and Forwarded fields are believed."},
+     .help = "Whose X-Forwarded-For, -Proto, -Host, -Port, Forwarded and X-Request-ID are "
+             "believed; -Proto and -Host choose the site and the cache key. Fields with `_` in "
+             "their names pass from nobody."},
     UNBUILT("proxy_protocol", "the PROXY protocol comes later"),
 };
 static const struct conf_section listener = ELEMENT(listener_settings, conf_listener);

@@ -78,8 +78,8 @@ static bool redirect(const struct front_admit *a, struct span host, struct front
     const struct setup_listener *l = a->client->listener;
     char port[8] = "";
     struct span location;
-    if (!l->conf->redirect_https)
-        return true;
+    if (!l->conf->redirect_https || span_equal(a->request->scheme, SPAN("https")))
+        return true; /* a trusted proxy may have said https */
     if (l->https_port != HTTPS_PORT)
         snprintf(port, sizeof(port), ":%u", l->https_port);
     if (!arena_printf(a->arena, &location, "https://%.*s%s%.*s", SPAN_ARG(host), port,

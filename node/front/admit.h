@@ -16,7 +16,7 @@ struct front_admit {
     const struct setup *setup;
     const struct front_client *client;
     struct addr address;          /* that counts as the client's */
-    struct http_request *request; /* its target is normalised */
+    struct http_request *request; /* scheme and authority as believed; target: normalised */
     struct arena *arena;
 };
 

@@ -1,5 +1,7 @@
 #include "node/front/client.h"
 
+#include "base/http/uri.h"
+
 #define HOPS_MAX 64 /* proxies of ours in a row */
 
 bool front_client_is_proxy(const struct front_client *c)
@@ -69,4 +71,36 @@ struct addr front_client_address(const struct front_client *c, const struct http
             break;
     }
     return found;
+}
+
+/* What the trusted proxy says by this field; empty when nothing, or not with one voice: of
+ * several lines some may be the client's. */
+static struct span word_of(const struct front_client *c, const struct http_fields *f,
+                           enum http_name id)
+{
+    if (!front_client_is_proxy(c) || http_fields_count(f, id) != 1)
+        return (struct span){0};
+    return http_fields_find(f, id)->value;
+}
+
+struct span front_client_scheme(const struct front_client *c, const struct http_fields *f)
+{
+    struct span word = word_of(c, f, HTTP_NAME_X_FORWARDED_PROTO);
+    if (span_equal_nocase(word, SPAN("https")))
+        return SPAN("https");
+    if (span_equal_nocase(word, SPAN("http")))
+        return SPAN("http");
+    return c->tls ? SPAN("https") : SPAN("http");
+}
+
+struct span front_client_authority(const struct front_client *c, const struct http_request *r,
+                                   struct arena *a)
+{
+    struct span word = word_of(c, &r->fields, HTTP_NAME_X_FORWARDED_HOST), host, out;
+    uint16_t port;
+    if (!word.len || http_uri_parse_authority(word, a, &host, &port) != ERR_OK || !host.len)
+        return r->authority;
+    if (!port)
+        return host;
+    return arena_printf(a, &out, "%.*s:%u", SPAN_ARG(host), port) ? out : r->authority;
 }

@@ -19,3 +19,10 @@ struct front_client {                      /* lives in the session */
  * proxy (the leftmost when all are, the peer when what stands there is no address). */
 bool front_client_is_proxy(const struct front_client *c);
 struct addr front_client_address(const struct front_client *c, const struct http_fields *f);
+/* The scheme and the authority that the client asked by: the connection's and the request's
+ * own, unless a trusted proxy says another by one X-Forwarded-Proto ("http" or "https") or one
+ * X-Forwarded-Host (host[:port], no list); lower case, new text in the arena. They lead to the
+ * site and into the cache key: the origin hears of them. */
+struct span front_client_scheme(const struct front_client *c, const struct http_fields *f);
+struct span front_client_authority(const struct front_client *c, const struct http_request *r,
+                                   struct arena *a);

@@ -382,6 +382,8 @@ static void collect(struct front_exchange *x)
 
 static void serve(struct front_exchange *x)
 {
+    x->request->scheme = front_client_scheme(x->client, &x->request->fields);
+    x->request->authority = front_client_authority(x->client, x->request, x->memory);
     struct front_admit a = {x->setup, x->client, x->address, x->request, x->memory};
     struct front_admission said;
     front_admit(&a, &said);
@@ -409,7 +411,7 @@ static void serve(struct front_exchange *x)
         .site = x->site,
         .origin = &x->setup->conf->origins[x->route->origin_index],
         .client = x->address,
-        .client_tls = x->client->tls,
+        .client_tls = span_equal(x->request->scheme, SPAN("https")),
         .client_is_proxy = front_client_is_proxy(x->client),
         .authority = x->request->authority,
         .request_id = x->id,

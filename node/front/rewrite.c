@@ -11,16 +11,33 @@
 
 /* -- towards the origin -- */
 
+/* What a trusted proxy may say: those that we continue, or have made part of the key. */
+static bool is_believed(uint16_t id)
+{
+    switch (id) {
+    case HTTP_NAME_FORWARDED:
+    case HTTP_NAME_X_FORWARDED_FOR:
+    case HTTP_NAME_X_FORWARDED_HOST:
+    case HTTP_NAME_X_FORWARDED_PORT:
+    case HTTP_NAME_X_FORWARDED_PROTO:
+    case HTTP_NAME_X_REQUEST_ID:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Names with '_' go always: CGI and its like would take X_Forwarded_Host for X-Forwarded-Host,
  * Content_Length for our framing. Inputs that origins act upon and no cache key holds are not
- * passed on from a stranger. */
+ * passed on, but for what is believed of a trusted proxy. */
 static bool may_pass(const struct front_rewrite *w, const struct http_field *f)
 {
     size_t at;
     if (span_find(f->name, '_', &at))
         return false;
-    return w->client_is_proxy ||
-           (f->id != HTTP_NAME_X_REQUEST_ID && !http_name_is_claim(f->name));
+    if (is_believed(f->id))
+        return w->client_is_proxy;
+    return !http_name_is_claim(f->name);
 }
 
 static void drop_unkeyed(const struct front_rewrite *w, struct http_fields *f)
@@ -57,11 +74,14 @@ static bool add_forwarded(const struct front_rewrite *w, struct http_fields *f, 
     char text[ADDR_TEXT_MAX];
     struct span client, id, node;
     addr_print(&w->client, false, text);
+    /* What was believed is in `w`; other values would be unkeyed. */
+    http_fields_remove(f, HTTP_NAME_X_FORWARDED_PROTO);
+    http_fields_remove(f, HTTP_NAME_X_FORWARDED_HOST);
     if (!arena_copy(a, span_text(text), &client) ||
         !append_member(f, a, HTTP_NAME_X_FORWARDED_FOR, client) ||
-        !add_if_absent(f, a, HTTP_NAME_X_FORWARDED_PROTO,
-                       w->client_tls ? SPAN("https") : SPAN("http")) ||
-        !add_if_absent(f, a, HTTP_NAME_X_FORWARDED_HOST, w->authority))
+        !http_fields_add_named(f, a, HTTP_NAME_X_FORWARDED_PROTO,
+                               w->client_tls ? SPAN("https") : SPAN("http")) ||
+        !http_fields_add_named(f, a, HTTP_NAME_X_FORWARDED_HOST, w->authority))
         return false;
     /* RFC 7239 4: only continued, since X-Forwarded-* says it already */
     bool v6 = w->client.family == ADDR_V6;

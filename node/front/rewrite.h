@@ -23,9 +23,9 @@ struct front_rewrite {
     const struct conf *conf;
     const struct conf_site *site;
     const struct conf_origin *origin;
-    struct addr client; /* without port in the fields */
-    bool client_tls;
-    bool client_is_proxy;  /* a trusted proxy: its X-Forwarded-* and Forwarded are believed */
+    struct addr client;    /* without port in the fields */
+    bool client_tls;       /* the client's scheme is https (front_client_scheme) */
+    bool client_is_proxy;  /* a trusted proxy */
     struct span authority; /* host[:port] that the client asked for; lives with the fetch */
     uint64_t request_id;
 };

@@ -556,6 +556,23 @@ def test_a_trusted_proxy_is_believed_and_continued(behind, back):
     assert line["client"] == "203.0.113.7"
 
 
+def test_a_believed_scheme_and_host_are_in_the_key(behind, back):
+    back.on("/keyed")(lambda x: x.respond(
+        fields=[("Cache-Control", "max-age=60")],
+        body=repr((x.request.get("x-forwarded-proto"), x.request.get("host"))).encode()))
+    for _ in range(2):
+        for proto in "http", "https":
+            for host in "a.test", "b.test":
+                answer = behind.get("/keyed", fields=[
+                    ("X-Forwarded-Proto", proto), ("X-Forwarded-Host", host)])
+                assert answer.body == repr((proto, host)).encode()
+    assert back.count("/keyed") == 4
+    lies = [("X-Original-URL", "/evil"), ("X-HTTP-Method-Override", "EVIL"),
+            ("X_Forwarded_Host", "evil.test"), ("X-Forwarded-Prefix", "/evil")]
+    behind.get("/trusted-lies", fields=lies)
+    assert "evil" not in repr(seen(back, "/trusted-lies").fields).lower()
+
+
 @pytest.mark.parametrize("chain,status", [
     ("203.0.113.7", 200), ("203.0.113.7, 10.2.3.4", 200), ("198.51.100.1, 203.0.113.7", 200),
     ("203.0.113.7, 198.51.100.1", 403), ("203.0.113.7, 198.51.100.1, 10.0.0.1", 403),

@@ -214,9 +214,38 @@ static void no_memory(void **state)
     setup_sites_destroy(setup.sites);
 }
 
+/* The believed scheme: https is not moved again, and each scheme has a key of its own. */
+static void schemes(void **state)
+{
+    (void)state;
+    struct setup setup = {.conf = &conf, .sites = setup_sites_create(&conf)};
+    struct front_client client = {.listener = &plain, .tls_version = ""};
+    struct front_admission http, https, got;
+    struct arena a;
+    arena_init(&a, 1 << 16);
+    struct http_request r = {.method = HTTP_GET,
+                             .method_text = SPAN("GET"),
+                             .scheme = SPAN("http"),
+                             .authority = SPAN("www.example.com"),
+                             .target = SPAN("/app/x")};
+    struct front_admit ask = {&setup, &client, {.family = ADDR_V4}, &r, &a};
+    front_admit(&ask, &http);
+    r.scheme = SPAN("https");
+    front_admit(&ask, &https);
+    assert_int_equal(http.verdict, FRONT_ADMIT_SERVE);
+    assert_int_equal(https.verdict, FRONT_ADMIT_SERVE);
+    assert_false(span_equal(http.key.text, https.key.text));
+    client.listener = &moving;
+    front_admit(&ask, &got);
+    assert_int_equal(got.verdict, FRONT_ADMIT_SERVE);
+    assert_true(span_equal(got.key.text, https.key.text));
+    arena_fini(&a);
+    setup_sites_destroy(setup.sites);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(authorities),
-                                       cmocka_unit_test(no_memory)};
+                                       cmocka_unit_test(schemes), cmocka_unit_test(no_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -122,12 +122,69 @@ static void proxies(void **state)
     assert_false(front_client_is_proxy(&c));
 }
 
+/* "proto|proto" and "host|host": one line each. */
+static void add_lines(struct http_fields *f, struct arena *a, enum http_name id,
+                      const char *values)
+{
+    struct span rest = span_text(values), value;
+    while (values && span_split(&rest, '|', &value))
+        assert_true(http_fields_add_named(f, a, id, value));
+}
+
+static void asked_by(void **state)
+{
+    (void)state;
+    const struct {
+        const char *why, *peer;
+        bool tls;
+        const char *proto, *host, *want;
+    } cases[] = {
+        {"a stranger's word", "192.0.2.1", false, "https", "b.test", "http://a.test:81"},
+        {"a stranger's word over TLS", "192.0.2.1", true, "http", NULL, "https://a.test:81"},
+        {"a proxy says nothing", "10.0.0.1", false, NULL, NULL, "http://a.test:81"},
+        {"https before us", "10.0.0.1", false, "https", NULL, "https://a.test:81"},
+        {"http before us", "10.0.0.1", true, "http", NULL, "http://a.test:81"},
+        {"in capitals", "10.0.0.1", false, "HTTPS", "B.Test", "https://b.test"},
+        {"another scheme", "10.0.0.1", true, "ftp", NULL, "https://a.test:81"},
+        {"a list of schemes", "10.0.0.1", false, "https, http", NULL, "http://a.test:81"},
+        {"two lines", "10.0.0.1", false, "https|https", "b.test|b.test", "http://a.test:81"},
+        {"an empty line", "10.0.0.1", false, "", "", "http://a.test:81"},
+        {"a host", "10.0.0.1", false, NULL, "b.test", "http://b.test"},
+        {"a host with a port", "10.0.0.1", false, NULL, "b.test:8080", "http://b.test:8080"},
+        {"an IPv6 host", "10.0.0.1", false, NULL, "[2001:DB8::1]:80",
+         "http://[2001:db8::1]:80"},
+        {"a list of hosts", "10.0.0.1", false, NULL, "b.test, c.test", "http://a.test:81"},
+        {"a user", "10.0.0.1", false, NULL, "x@b.test", "http://a.test:81"},
+        {"a path", "10.0.0.1", false, NULL, "b.test/x", "http://a.test:81"},
+        {"a port that is none", "10.0.0.1", false, NULL, "b.test:99999", "http://a.test:81"},
+        {"a port alone", "10.0.0.1", false, NULL, ":80", "http://a.test:81"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct front_client c = client_at(cases[i].peer);
+        struct http_request r = {.authority = SPAN("a.test:81")};
+        struct span scheme, authority, all;
+        struct arena a;
+        arena_init(&a, 1 << 14);
+        c.tls = cases[i].tls;
+        add_lines(&r.fields, &a, HTTP_NAME_X_FORWARDED_PROTO, cases[i].proto);
+        add_lines(&r.fields, &a, HTTP_NAME_X_FORWARDED_HOST, cases[i].host);
+        scheme = front_client_scheme(&c, &r.fields);
+        authority = front_client_authority(&c, &r, &a);
+        assert_true(
+            arena_printf(&a, &all, "%.*s://%.*s", SPAN_ARG(scheme), SPAN_ARG(authority)));
+        if (!span_equal(all, span_text(cases[i].want)))
+            fail_msg("%s: %.*s", cases[i].why, SPAN_ARG(all));
+        arena_fini(&a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses),
         cmocka_unit_test(many_hops),
         cmocka_unit_test(proxies),
+        cmocka_unit_test(asked_by),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

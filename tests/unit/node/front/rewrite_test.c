@@ -99,9 +99,14 @@ static void outgoing_fields(void **state)
         {"a trusted proxy's are continued", true, HTTP_1_1,
          "x-forwarded-for: 1.2.3.4\nx-forwarded-for: 5.6.7.8\nx-forwarded-host: a.example\n"
          "x-forwarded-proto: http\nx-request-id: z\nforwarded: for=1.2.3.4\n",
-         "x-forwarded-host: a.example\nx-forwarded-proto: http\nx-request-id: z\n"
-         "x-forwarded-for: 1.2.3.4, 5.6.7.8, 192.0.2.7\n"
+         "x-request-id: z\nx-forwarded-for: 1.2.3.4, 5.6.7.8, 192.0.2.7\n"
+         "x-forwarded-proto: https\nx-forwarded-host: www.example.com\n"
          "forwarded: for=1.2.3.4, for=192.0.2.7\n" PATH_11},
+        {"what no proxy may say", true, HTTP_1_1,
+         "x-original-url: /admin\nx-rewrite-url: /admin\nx-http-method-override: DELETE\n"
+         "x-host: evil\nx-real-ip: 1.2.3.4\nx-forwarded-prefix: /a\nx-forwarded-scheme: b\n"
+         "x-forwarded-port: 8443\nx-method-override: PUT\nx-kept: c\n",
+         "x-forwarded-port: 8443\nx-kept: c\n" OURS PATH_11},
         {"a trusted proxy that says nothing", true, HTTP_1_1, "", OURS PATH_11},
         {"via and cdn-loop are continued", false, HTTP_1_1,
          "via: 1.0 a, 1.1 b\ncdn-loop: other.cdn\ncdn-loop: x\n",
