@@ -61,6 +61,18 @@ static struct span name_of(struct span whole)
     return span_find(whole, '=', &at) ? span_until(whole, at) : whole;
 }
 
+/* Does the parameter belong to the key? */
+static bool counts(const struct conf_cache_key *conf, struct span whole, struct span name)
+{
+    size_t at;
+    /* Programs that also split at ';' see another parameter behind it, which may count. */
+    if (span_find(whole, ';', &at))
+        return true;
+    if (conf->keep_query.count && !any_matches(&conf->keep_query, name))
+        return false;
+    return !any_matches(&conf->drop_query, name);
+}
+
 static size_t count_parts(struct span s, char sep)
 {
     size_t parts = 1;
@@ -87,9 +99,7 @@ static bool shape_query(const struct http_uri *uri, const struct conf_cache_key 
     struct span rest = uri->query, part;
     while (span_split(&rest, '&', &part)) {
         struct span name = name_of(part);
-        if (conf->keep_query.count && !any_matches(&conf->keep_query, name))
-            continue;
-        if (any_matches(&conf->drop_query, name))
+        if (!counts(conf, part, name))
             continue;
         parameters[kept] = (struct parameter){name, part, kept};
         kept++;
