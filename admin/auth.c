@@ -42,10 +42,12 @@ static const char *read_token(const char *path, uint8_t digest[DIGEST_BYTES])
     fclose(file);
     if (failed)
         return "cannot be read";
-    while (len && (bytes[len - 1] == '\n' || bytes[len - 1] == '\r'))
-        len--;
-    const char *wrong = check_token(span_of(bytes, len));
-    if (!wrong && crypto_sha256(span_of(bytes, len), digest) != ERR_OK)
+    struct span rest = span_of(bytes, len), token = rest;
+    (void)span_split(&rest, '\n', &token);
+    if (span_ends(token, SPAN("\r")))
+        token = span_until(token, token.len - 1);
+    const char *wrong = check_token(token);
+    if (!wrong && crypto_sha256(token, digest) != ERR_OK)
         wrong = "SHA-256 failed";
     return wrong;
 }

@@ -1,8 +1,8 @@
 /* admin/auth.h - token, scope, site.
  *
- * RFC 6750: "Authorization: Bearer ...". Tokens come from files, one each; only their SHA-256
- * is kept, and a request is compared with all of them in constant time. Without any token
- * configured, a loopback listener is open; any other answers nobody.
+ * RFC 6750: "Authorization: Bearer ...". Tokens come from files, each in its file's first line;
+ * only their SHA-256 is kept, and a request is compared with all of them in constant time.
+ * Without any token configured, a loopback listener is open; any other answers nobody.
  *
  * Thread: control. Owns: the digests; conf is borrowed.
  * Limits: a token has 16 to 512 characters (RFC 6750's b64token).

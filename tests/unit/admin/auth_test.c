@@ -85,7 +85,9 @@ static void test_rows(void **state)
          .file = token_file("p", PURGER),
          .scope_purge = true,
          .sites = {shop, 1}},
-        {.name = "admin", .file = token_file("a", ADMIN "\r\n"), .scope_admin = true},
+        {.name = "admin",
+         .file = token_file("a", ADMIN "\r\nwhat follows is not read\n"),
+         .scope_admin = true},
     };
     struct conf with = {.admin = {.tokens = tokens, .token_count = ARRAY_LEN(tokens)}};
     struct conf without = {.admin = {.token_count = 0}};
@@ -139,7 +141,9 @@ static void test_files(void **state)
         {"shortest", "0123456789abcdef", true},
         {"too short", "0123456789abcde\n", false},
         {"empty", "", false},
-        {"two lines", "0123456789abcdef\n0123456789abcdef\n", false},
+        {"only the first line", "0123456789abcdef\r\n# ours, since May\n", true},
+        {"nothing in it", "\n0123456789abcdef\n", false},
+        {"too short, though more follows", "0123456789abcde\n0123456789abcdef\n", false},
         {"a space in it", "0123456789 abcdef", false},
     };
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
