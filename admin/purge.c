@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "admin/repeat.h"
+#include "admin/selector.h"
 #include "base/counter.h"
-#include "cache/policy/key.h"
 
 #define WAIT_DEFAULT_MS 10000
 #define WAIT_MIN_MS 10000 /* for our own disk, however little the caller waits for others */
@@ -233,21 +233,6 @@ void admin_purge_tick(const struct admin_core *core, int64_t now_ms)
     }
 }
 
-/* The site that a purge can only touch; empty: any. */
-static struct span site_of(const struct conf *conf, const struct purge *p, struct arena *a)
-{
-    struct span *names;
-    uint32_t count;
-    size_t at;
-    if (p->site.len || p->kind == PURGE_PATH || p->kind == PURGE_TAG || p->kind == PURGE_ALL)
-        return p->site;
-    if (policy_key_purge(p, conf, a, &names, &count) != ERR_OK)
-        return (struct span){0};
-    struct span host = span_find(names[0], '/', &at) ? span_until(names[0], at) : names[0];
-    const struct conf_site *site = policy_key_site(conf, host);
-    return site ? span_text(site->name) : (struct span){0};
-}
-
 bool admin_purge_allowed(const struct admin_core *core, const struct admin_call *c,
                          const struct purge *purges, uint32_t count)
 {
@@ -256,7 +241,8 @@ bool admin_purge_allowed(const struct admin_core *core, const struct admin_call 
         return false;
     }
     for (uint32_t i = 0; i < count; i++)
-        if (!admin_auth_site(&c->caller, site_of(core->conf, &purges[i], c->arena))) {
+        if (!admin_auth_site(&c->caller,
+                             admin_selector_site(&purges[i], core->conf, c->arena))) {
             admin_call_fault(c, 403, "this token is for certain sites: say which one");
             return false;
         }
@@ -411,19 +397,13 @@ static const char *read_selectors(const struct admin_core *core, const struct ad
         return "selectors: 1 to 256 strings";
     for (size_t i = 0; i < count; i++) {
         struct purge *p = &w->purges[i];
-        struct span *names;
-        uint32_t name_count;
         *p = *like;
         *out_at = i + 1;
         if (!admin_json_text(admin_json_at(list, i), &p->selector))
             return "not a string";
-        enum err err = purge_check(p);
-        if (err == ERR_LIMIT)
-            return "too long";
-        if (!err)
-            err = policy_key_purge(p, core->conf, c->arena, &names, &name_count);
-        if (err)
-            return "not of that type";
+        const char *wrong = admin_selector_wrong(p, core->conf, c->arena);
+        if (wrong)
+            return wrong;
     }
     w->count = (uint32_t)count;
     return NULL;

@@ -1,6 +1,10 @@
 #include "admin/status.h"
 
 #include "admin/purge.h"
+#include "admin/selector.h"
+
+#define RECORD_ARENA_BYTES 65536
+#define LOOKED_AT_MAX 16384 /* records, for a token that may see some of them only */
 
 void admin_status_health(const struct admin_core *core, const struct admin_call *c)
 {
@@ -89,12 +93,31 @@ void admin_status_get(const struct admin_core *core, const struct admin_call *c)
 
 struct listing {
     const struct admin_core *core;
+    const struct admin_call *call;
     struct admin_writer *out;
+    uint64_t left; /* as many are told at most */
+    bool told;
 };
+
+/* A token for certain sites sees what it might have done itself: purges of these sites alone.
+ */
+static bool may_see(const struct listing *l, const struct purge *p)
+{
+    struct arena arena;
+    arena_init(&arena, RECORD_ARENA_BYTES);
+    bool may = admin_auth_site(&l->call->caller, admin_selector_site(p, l->core->conf, &arena));
+    arena_fini(&arena);
+    return may;
+}
 
 static void write_record(void *user, const struct admin_purge_record *r)
 {
-    const struct listing *l = user;
+    struct listing *l = user;
+    /* What was superseded names nothing any more. */
+    if (!l->left || (r->purge.kind && !may_see(l, &r->purge)))
+        return;
+    l->left--;
+    l->told = true;
     admin_json_open(l->out, NULL, '{');
     admin_purge_write_id(l->out, r->stream, r->seq);
     if (!r->purge.kind) {
@@ -127,11 +150,12 @@ void admin_status_purge(const struct admin_core *core, const struct admin_call *
     struct buf json;
     buf_init(&json, 0);
     struct admin_writer out = {.out = &json};
-    struct listing listing = {core, &out};
+    struct listing listing = {.core = core, .call = c, .out = &out, .left = 1};
     if (!parse_id(c->rest, &stream, &seq))
         admin_call_fault(c, 400, "an id is <stream>:<seq>");
     else if (core->actions->purge_find(core->node, stream, seq, write_record, &listing) !=
-             ERR_OK)
+                 ERR_OK ||
+             !listing.told)
         admin_call_fault(c, 404, "no such purge in this node's log");
     else
         admin_call_json(c, 200, &json);
@@ -171,10 +195,12 @@ void admin_status_purges(const struct admin_core *core, const struct admin_call 
     }
     buf_init(&json, 0);
     struct admin_writer out = {.out = &json};
-    struct listing listing = {core, &out};
+    struct listing listing = {.core = core, .call = c, .out = &out, .left = limit};
+    bool filtered = c->caller.token && c->caller.token->sites.count;
+    uint32_t looked_at = filtered ? LOOKED_AT_MAX : (uint32_t)limit;
     admin_json_open(&out, NULL, '{');
     admin_json_open(&out, "purges", '[');
-    core->actions->purge_list(core->node, since_s, (uint32_t)limit, write_record, &listing);
+    core->actions->purge_list(core->node, since_s, looked_at, write_record, &listing);
     admin_json_close(&out, ']');
     admin_json_close(&out, '}');
     admin_call_json(c, 200, &json);

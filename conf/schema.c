@@ -141,7 +141,7 @@ static const struct conf_setting token_settings[] = {
      .help = "What its bearer may do."},
     {.key = "sites", .kind = CONF_TEXTS, FIELD(conf_token, sites), .shape = "site name",
      .wrong = conf_shape_name, .max = 1000, .derived = "all",
-     .help = "The only sites that it may purge."},
+     .help = "The only sites whose purges and objects it may make or see."},
 };
 static const struct conf_section token = ELEMENT(token_settings, conf_token);
 static const struct conf_setting admin_tls_settings[] = {
@@ -271,7 +271,7 @@ static const struct conf_setting query_settings[] = {
      .help = "The order of parameters does not matter."},
     {.key = "drop", .kind = CONF_TEXTS, FIELD(conf_cache_key, drop_query),
      .shape = "parameter name", .wrong = conf_shape_parameter, .max = 1000,
-     .help = "Parameters that do not count; `*` stands for any bytes."},
+     .help = "Parameters that do not count; `*` stands for any bytes. One with `;` in it counts."},
     {.key = "keep", .kind = CONF_TEXTS, FIELD(conf_cache_key, keep_query),
      .shape = "parameter name", .wrong = conf_shape_parameter, .max = 1000, .derived = "all",
      .help = "The only parameters that count; not together with `drop`."},

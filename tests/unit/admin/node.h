@@ -66,11 +66,34 @@ static const struct admin_purge_record node_record = {
     .synced = true,
 };
 
+static const struct admin_purge_record node_other_records[] = {
+    {.stream = 0xabc,
+     .seq = 9,
+     .purge = {PURGE_URL, PURGE_HARD, {"http://x.example/secret", 23}, {0}},
+     .accepted_at_s = 1000,
+     .node = "n1"},
+    {.stream = 0xabc,
+     .seq = 10,
+     .purge = {PURGE_TAG, PURGE_HARD, {"everywhere", 10}, {0}},
+     .accepted_at_s = 1000,
+     .node = "n1"},
+    {.stream = 0xabc,
+     .seq = 11,
+     .purge = {PURGE_URL, PURGE_HARD, {"http://shop.example/mine", 24}, {0}},
+     .accepted_at_s = 1000,
+     .node = "n1"},
+};
+
 static enum err node_purge_find(void *user, uint64_t stream, uint64_t seq,
                                 void (*tell)(void *user, const struct admin_purge_record *r),
                                 void *tell_user)
 {
     (void)user;
+    for (size_t i = 0; i < ARRAY_LEN(node_other_records); i++)
+        if (stream == 0xabc && seq == node_other_records[i].seq) {
+            tell(tell_user, &node_other_records[i]);
+            return ERR_OK;
+        }
     if (stream != 0xabc || (seq != 7 && seq != 6))
         return ERR_NOT_FOUND;
     struct admin_purge_record superseded = {.stream = stream, .seq = seq, .synced = true};
@@ -83,7 +106,11 @@ static void node_purge_list(void *user, int64_t since_s, uint32_t limit,
                             void *tell_user)
 {
     (void)user;
-    if (since_s <= 1000 && limit)
+    if (since_s > 1000)
+        return;
+    for (uint32_t i = 0; i < ARRAY_LEN(node_other_records) && limit; i++, limit--)
+        tell(tell_user, &node_other_records[i]);
+    if (limit)
         tell(tell_user, &node_record);
 }
 

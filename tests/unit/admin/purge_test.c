@@ -26,6 +26,8 @@ static void post(struct admin *admin, const char *body, const char *key, int64_t
 }
 
 #define SELECTORS(s) "{\"type\":\"url\",\"selectors\":" s "}"
+#define AT_SHOP(type, selector)                                                                \
+    "{\"type\":\"" type "\",\"selectors\":[\"" selector "\"],\"site\":\"shop\"}"
 
 static const struct {
     const char *why, *body;
@@ -61,7 +63,21 @@ static const struct {
     {"empty list", "{\"type\":\"tag\",\"selectors\":[]}", 400, "selectors"},
     {"no list", "{\"type\":\"tag\",\"selectors\":\"x\"}", 400, "selectors"},
     {"a number among them", SELECTORS("[\"http://a/b\",1]"), 400, "selector 2: not a string"},
-    {"a path for a URL", SELECTORS("[\"/a\"]"), 400, "selector 1: not of that type"},
+    {"a path for a URL", SELECTORS("[\"/a\"]"), 400, "selector 1: not a URL like"},
+    {"a host with a wildcard", "{\"type\":\"host\",\"selectors\":[\"*.shop.example\"]}", 400,
+     "selector 1: not a host name, no wildcard"},
+    {"a prefix without path", "{\"type\":\"prefix\",\"selectors\":[\"shop.example\"]}", 400,
+     "selector 1: not host/path with at least one"},
+    {"a path without slash", "{\"type\":\"path\",\"selectors\":[\"a\"]}", 400,
+     "selector 1: not a path that begins with"},
+    {"url of the site", AT_SHOP("url", "https://shop.example/a"), 200, ""},
+    {"url of another site", AT_SHOP("url", "https://other.example/a"), 400,
+     "selector 1: its host is not one of the site"},
+    {"host of the site", AT_SHOP("host", "Shop.example"), 200, ""},
+    {"host of another site", AT_SHOP("host", "other.example"), 400, "selector 1: its host"},
+    {"prefix of the site", AT_SHOP("prefix", "shop.example/a/"), 200, ""},
+    {"prefix of another site", AT_SHOP("prefix", "shop.example.other/a/"), 400,
+     "selector 1: its host"},
     {"a fragment", SELECTORS("[\"http://a/b#c\"]"), 400, "selector 1"},
     {"an empty tag", "{\"type\":\"tag\",\"selectors\":[\"\"]}", 400, "selector 1"},
     {"duplicate key", "{\"type\":\"all\",\"type\":\"all\"}", 400, "duplicate"},
