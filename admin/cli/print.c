@@ -108,11 +108,35 @@ void cli_print_purge(const struct admin_json *v, FILE *out)
     print_list("unreachable: ", admin_json_member(nodes, "unreachable"), out);
 }
 
+/* A key, "scheme|host:port|/path more", as the URL that it came from. */
+static void print_key(struct span key, FILE *out)
+{
+    struct span rest = key, scheme, authority;
+    size_t at;
+    if (!span_split(&rest, '|', &scheme) || !span_split(&rest, '|', &authority) ||
+        !span_starts(rest, SPAN("/"))) {
+        cli_print_text(key, out);
+        return;
+    }
+    struct span usual = span_equal(scheme, SPAN("https")) ? SPAN(":443") : SPAN(":80");
+    if (span_ends(authority, usual))
+        authority = span_until(authority, authority.len - usual.len);
+    cli_print_text(scheme, out);
+    fputs("://", out);
+    cli_print_text(authority, out);
+    bool has_more = span_find(rest, ' ', &at); /* cookies and fields */
+    cli_print_text(has_more ? span_until(rest, at) : rest, out);
+    if (!has_more)
+        return;
+    fputs("\n  with", out);
+    cli_print_text(span_from(rest, at), out);
+}
+
 static void print_variant(const struct admin_json *v, FILE *out)
 {
     struct span vary = text_of(v, "vary"), etag = text_of(v, "etag");
     int64_t left_s = number_of(v, "fresh_left_s");
-    cli_print_text(text_of(v, "key"), out);
+    print_key(text_of(v, "key"), out);
     fputs("\n  ", out);
     cli_print_text(text_of(v, "state"), out);
     fputs(left_s > 0 ? ", fresh for " : ", stale since ", out);
