@@ -69,6 +69,13 @@ struct conf_cache {
     uint64_t max_objects; /* default 1,000,000 */
     bool verify_full;     /* xxh3 of whole bodies as they are read; default true */
     const char *path;     /* default data_dir/cache */
+    bool object_max_derived, path_derived; /* not said in the file */
+};
+/* Of what a reload cannot change: where the file says it, or what is around; 0: nowhere. */
+struct conf_fixed_places {
+    struct conf_place id, workers, user, data_dir;
+    struct conf_place memory, disk_size, object_max, max_objects, verify, path;
+    struct conf_place admin;
 };
 
 struct conf_token {
@@ -185,6 +192,7 @@ struct conf {
     struct conf_logs logs;
     uint64_t purge_log_keep_s;    /* 7 days */
     uint64_t purge_log_max_bytes; /* 1 GiB cap; 64 MiB alone */
+    struct conf_fixed_places places;
 };
 
 /* The list of faults that conf, and later whoever uses a setting, adds to. */

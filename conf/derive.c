@@ -23,11 +23,13 @@ static bool derive_cache(struct conf *c)
 {
     struct conf_cache *cache = &c->cache;
     struct span path;
-    if (!cache->object_max_bytes) {
+    cache->object_max_derived = !cache->object_max_bytes;
+    cache->path_derived = !*cache->path;
+    if (cache->object_max_derived) {
         uint64_t half = (cache->disk_bytes ? cache->disk_bytes : cache->memory_bytes) / 2;
         cache->object_max_bytes = half < CONF_DERIVE_OBJECT_MAX ? half : CONF_DERIVE_OBJECT_MAX;
     }
-    if (*cache->path)
+    if (!cache->path_derived)
         return true;
     if (!arena_printf(&c->arena, &path, "%s/cache", c->node.data_dir))
         return false;

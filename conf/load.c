@@ -14,6 +14,30 @@
 
 static const struct conf_place nowhere = {0, 0};
 
+static struct conf_place place_in(const struct conf_value *root, const char *section,
+                                  const char *setting)
+{
+    return conf_parse_has(root, "%s", section) ? conf_parse_place(root, "%s", setting)
+                                               : nowhere;
+}
+
+static void read_places(const struct conf_value *root, struct conf_fixed_places *out)
+{
+    *out = (struct conf_fixed_places){
+        .id = place_in(root, "node", "node.id"),
+        .workers = place_in(root, "node", "node.workers"),
+        .user = place_in(root, "node", "node.user"),
+        .data_dir = place_in(root, "node", "node.data_dir"),
+        .memory = place_in(root, "cache", "cache.memory"),
+        .disk_size = place_in(root, "cache", "cache.disk.size"),
+        .object_max = place_in(root, "cache", "cache.disk.object_max"),
+        .max_objects = place_in(root, "cache", "cache.disk.max_objects"),
+        .verify = place_in(root, "cache", "cache.disk.verify"),
+        .path = place_in(root, "cache", "cache.disk.path"),
+        .admin = place_in(root, "admin", "admin.listen"),
+    };
+}
+
 struct conf *conf_load_text(struct span text, const char *name, struct conf_faults *faults)
 {
     if (text.len > FILE_MAX_BYTES) {
@@ -29,6 +53,7 @@ struct conf *conf_load_text(struct span text, const char *name, struct conf_faul
     const struct conf_value *root = conf_parse(&c->arena, text, faults);
     if (root) {
         conf_read(&conf_schema, root, &c->arena, faults, c);
+        read_places(root, &c->places);
         if (conf_derive(c))
             conf_check(c, root, faults);
         else

@@ -1,7 +1,5 @@
 #include "node/change.h"
 
-static const struct conf_place nowhere = {0, 0};
-
 static void must_stay(bool same, const char *setting, struct conf_place place,
                       struct conf_faults *faults)
 {
@@ -19,20 +17,25 @@ void node_change_check(const struct conf *now, const struct conf *next,
 {
     const struct conf_node *n = &now->node, *m = &next->node;
     const struct conf_cache *c = &now->cache, *d = &next->cache;
-    must_stay(same_text(n->id, m->id), "node.id", nowhere, faults);
-    must_stay(n->workers == m->workers, "node.workers", nowhere, faults);
-    must_stay(same_text(n->user, m->user), "node.user", nowhere, faults);
-    must_stay(same_text(n->data_dir, m->data_dir), "node.data_dir", nowhere, faults);
-    must_stay(c->memory_bytes == d->memory_bytes, "cache.memory", nowhere, faults);
-    must_stay(c->disk_bytes == d->disk_bytes, "cache.disk.size", nowhere, faults);
-    must_stay(c->object_max_bytes == d->object_max_bytes, "cache.disk.object_max", nowhere,
+    const struct conf_fixed_places *at = &next->places;
+    must_stay(same_text(n->id, m->id), "node.id", at->id, faults);
+    must_stay(n->workers == m->workers, "node.workers", at->workers, faults);
+    must_stay(same_text(n->user, m->user), "node.user", at->user, faults);
+    must_stay(same_text(n->data_dir, m->data_dir), "node.data_dir", at->data_dir, faults);
+    must_stay(c->memory_bytes == d->memory_bytes, "cache.memory", at->memory, faults);
+    must_stay(c->disk_bytes == d->disk_bytes, "cache.disk.size", at->disk_size, faults);
+    /* What follows from another setting changed with that one, which is named. */
+    must_stay(c->object_max_bytes == d->object_max_bytes ||
+                  (c->object_max_derived && d->object_max_derived),
+              "cache.disk.object_max", at->object_max, faults);
+    must_stay(c->max_objects == d->max_objects, "cache.disk.max_objects", at->max_objects,
               faults);
-    must_stay(c->max_objects == d->max_objects, "cache.disk.max_objects", nowhere, faults);
-    must_stay(c->verify_full == d->verify_full, "cache.disk.verify", nowhere, faults);
-    must_stay(same_text(c->path, d->path), "cache.disk.path", nowhere, faults);
+    must_stay(c->verify_full == d->verify_full, "cache.disk.verify", at->verify, faults);
+    must_stay(same_text(c->path, d->path) || (c->path_derived && d->path_derived),
+              "cache.disk.path", at->path, faults);
     must_stay(now->admin.on == next->admin.on &&
                   (!now->admin.on || addr_equal(&now->admin.address, &next->admin.address)),
-              "admin.listen", next->admin.place, faults);
+              "admin.listen", at->admin, faults);
 }
 
 static bool same_texts(const struct conf_texts *a, const struct conf_texts *b)
