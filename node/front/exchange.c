@@ -151,13 +151,20 @@ static bool stop_reading(struct front_exchange *x)
     return memory_reader_close(&x->reader);
 }
 
+/* It runs on for those who can use it. */
+static void leave_fetch(struct front_exchange *x)
+{
+    if (!x->fetch)
+        return;
+    origin_fetch_figures(x->fetch, &x->origin);
+    origin_fetch_leave(x->fetch);
+    x->fetch = NULL;
+}
+
 static void look_again(struct front_exchange *x, bool alone)
 {
     x->ask.alone = x->ask.alone || alone || x->lookups >= LOOKUPS_MAX;
-    if (x->fetch) { /* it runs on for those who can use it */
-        origin_fetch_leave(x->fetch);
-        x->fetch = NULL;
-    }
+    leave_fetch(x);
     x->relook = true;
     if (stop_reading(x))
         look(x);
@@ -207,6 +214,8 @@ static void woken(struct memory_reader *r)
     if (r->closed) {
         if (x->state == FRONT_ENDED)
             front_exchange_give_back(x);
+        else if (x->relook && x->head_sent) /* the request failed meanwhile */
+            x->relook = false;
         else if (x->relook)
             look(x);
     } else if (x->state == FRONT_WAIT) {
@@ -455,6 +464,14 @@ void front_exchange_refuse(struct front_exchange *x, const struct front_client *
     answer(x, status, why);
 }
 
+void front_exchange_fail(struct front_exchange *x, unsigned status, const char *why)
+{
+    must(!x->head_sent);
+    leave_fetch(x);
+    counter_add(COUNTER_BAD_REQUESTS, 1);
+    answer(x, status, why); /* a reader waits on, unheard, until the end */
+}
+
 /* -- bodies -- */
 
 bool front_exchange_wants_body(const struct front_exchange *x)
@@ -508,11 +525,7 @@ void front_exchange_end(struct front_exchange *x, bool whole)
     if (!x)
         return;
     if (x->setup) {
-        if (x->fetch) {
-            origin_fetch_figures(x->fetch, &x->origin);
-            origin_fetch_leave(x->fetch);
-            x->fetch = NULL;
-        }
+        leave_fetch(x);
         counter_add(COUNTER_BYTES_IN, x->bytes_in);
         counter_add(COUNTER_BYTES_OUT, x->bytes_out);
         if (x->front->log && !x->client->admin)

@@ -102,6 +102,8 @@ void front_exchange_begin(struct front_exchange *x, const struct front_client *c
 void front_exchange_refuse(struct front_exchange *x, const struct front_client *c,
                            struct http_request *r, struct arena *memory, unsigned status,
                            const char *why);
+/* After begin, before an answer's head: the request's body is at fault; answers `status`. */
+void front_exchange_fail(struct front_exchange *x, unsigned status, const char *why);
 /* Is the request's body taken now? False: it is not needed (the session drains it) or not yet;
  * body_wanted comes when that changes. */
 bool front_exchange_wants_body(const struct front_exchange *x);

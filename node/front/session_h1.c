@@ -164,19 +164,19 @@ static void fail(struct h1 *c, unsigned status, const char *why)
             cut(c);
         return;
     }
-    if (c->asked != ASKED_HEAD) {
-        front_exchange_end(c->exchange, false);
-        c->exchange = front_exchange_open(c->session->front, &functions, c);
-    }
     if (!c->exchange) {
         cut(c);
         return;
     }
+    bool begun = c->asked != ASKED_HEAD;
     c->asked = ASKED_WHOLE;
     buf_release(&c->body);
     io_timer_set(&c->session->timer, 0);
-    front_exchange_refuse(c->exchange, &c->session->client, NULL, &c->exchange->arena, status,
-                          why);
+    if (begun)
+        front_exchange_fail(c->exchange, status, why);
+    else
+        front_exchange_refuse(c->exchange, &c->session->client, NULL, &c->exchange->arena,
+                              status, why);
 }
 
 /* ---- input */

@@ -131,13 +131,9 @@ void front_exchange_begin(struct front_exchange *x, const struct front_client *c
         fake_answer();
 }
 
-void front_exchange_refuse(struct front_exchange *x, const struct front_client *c,
-                           struct http_request *r, struct arena *memory, unsigned status,
-                           const char *why)
+static void fake_refuse(struct front_exchange *x, unsigned status)
 {
     static const char text[] = "refused\n";
-    fake_begin(x, c, r, memory);
-    fake_note("[refuse %u %s", status, why);
     fake_of(x)->answered = true;
     x->response = (struct http_response){
         .status = (uint16_t)status, .body_bytes = sizeof(text) - 1, .length_declared = true};
@@ -145,6 +141,23 @@ void front_exchange_refuse(struct front_exchange *x, const struct front_client *
     fake.pieces[1] = SPAN("");
     fake.end = ERR_OK;
     x->functions->head(x->user, &x->response, true);
+}
+
+void front_exchange_refuse(struct front_exchange *x, const struct front_client *c,
+                           struct http_request *r, struct arena *memory, unsigned status,
+                           const char *why)
+{
+    fake_begin(x, c, r, memory);
+    fake_note("[refuse %u %s", status, why);
+    fake_refuse(x, status);
+}
+
+void front_exchange_fail(struct front_exchange *x, unsigned status, const char *why)
+{
+    must(fake_of(x)->begun && !fake_of(x)->answered);
+    fake_note(" fail %u %s", status, why);
+    fake_of(x)->wants = false;
+    fake_refuse(x, status);
 }
 
 bool front_exchange_wants_body(const struct front_exchange *x)

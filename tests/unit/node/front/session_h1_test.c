@@ -658,7 +658,7 @@ static void test_body_timeout(void **state)
     say(POST("Content-Length: 10\r\n", "012"));
     (void)hear_the_end();
     check("stopped", REFUSED("408 Request Timeout"));
-    check_log("stopped", "[POST http://a/p body cut][refuse 408 the body stopped whole]");
+    check_log("stopped", "[POST http://a/p body fail 408 the body stopped whole]");
     /* It is the exchange that does not take it: no time runs. */
     forget_log();
     fake.pieces[0] = SPAN("ok");
