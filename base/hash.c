@@ -131,8 +131,3 @@ uint64_t hash_mix(uint64_t x)
     x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
     return x ^ x >> 31;
 }
-
-uint64_t hash_rendezvous(uint64_t key, uint64_t node)
-{
-    return hash_mix(key ^ hash_mix(node));
-}

@@ -28,5 +28,4 @@ struct hash_stream *hash_stream_create(void);
 void hash_stream_add(struct hash_stream *s, struct span bytes);
 uint64_t hash_stream_value(const struct hash_stream *s);
 void hash_stream_destroy(struct hash_stream *s);
-uint64_t hash_rendezvous(uint64_t key, uint64_t node); /* the highest rank wins the key */
-uint64_t hash_mix(uint64_t x);                         /* a good 64-bit finaliser */
+uint64_t hash_mix(uint64_t x); /* a good 64-bit finaliser */

@@ -126,19 +126,6 @@ bool span_to_u64(struct span s, uint64_t *out_value)
     return true;
 }
 
-bool span_to_i64(struct span s, int64_t *out_value)
-{
-    uint64_t value;
-    bool negative = s.len && s.ptr[0] == '-';
-    if (!span_to_u64(negative ? span_from(s, 1) : s, &value))
-        return false;
-    if (value > (uint64_t)INT64_MAX + negative)
-        return false;
-    /* -(value - 1) - 1, so that INT64_MIN does not overflow on its way. */
-    *out_value = negative && value ? -(int64_t)(value - 1) - 1 : (int64_t)value;
-    return true;
-}
-
 bool span_hex_to_u64(struct span s, uint64_t *out_value)
 {
     uint64_t value = 0;

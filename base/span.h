@@ -48,7 +48,6 @@ struct span span_trim(struct span s);             /* without SP and HTAB at both
  * "a,,b" gives "a", "", "b"; "" gives one empty part. */
 bool span_split(struct span *rest, char sep, struct span *out_part);
 bool span_to_u64(struct span s, uint64_t *out_value); /* digits only, all of s, no overflow */
-bool span_to_i64(struct span s, int64_t *out_value);  /* optional '-' */
 bool span_hex_to_u64(struct span s, uint64_t *out_value);
 bool span_glob(struct span s, struct span pattern); /* '*' = any bytes, also none; no case */
 /* Copies into `out` with a NUL end. ERR_LIMIT when len + 1 > room; ERR_SYNTAX when s holds a

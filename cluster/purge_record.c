@@ -1,8 +1,5 @@
 #include "cluster/purge_record.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "base/crypto.h"
 #include "base/cursor.h"
 
@@ -106,22 +103,5 @@ enum err cluster_purge_record_decode(uint64_t stream, uint64_t seq, struct span 
         r.purge.site.len > PURGE_SITE_MAX || r.purge.selector.len > PURGE_SELECTOR_MAX)
         return ERR_CORRUPT;
     *out = r;
-    return ERR_OK;
-}
-
-const char *cluster_purge_id_print(struct cluster_purge_id id, char out[CLUSTER_PURGE_ID_TEXT])
-{
-    (void)snprintf(out, CLUSTER_PURGE_ID_TEXT, "%016" PRIx64 ":%" PRIu64, id.stream, id.seq);
-    return out;
-}
-
-enum err cluster_purge_id_parse(struct span text, struct cluster_purge_id *out)
-{
-    struct cluster_purge_id id;
-    if (text.len < 18 || text.ptr[16] != ':' ||
-        !span_hex_to_u64(span_until(text, 16), &id.stream) ||
-        !span_to_u64(span_from(text, 17), &id.seq) || id.seq == 0)
-        return ERR_SYNTAX;
-    *out = id;
     return ERR_OK;
 }

@@ -52,7 +52,3 @@ NODISCARD enum err cluster_purge_record_decode(uint64_t stream, uint64_t seq, st
 struct cluster_purge_id {
     uint64_t stream, seq;
 };
-/* "<stream as 16 hex digits>:<seq>" */
-#define CLUSTER_PURGE_ID_TEXT 40
-const char *cluster_purge_id_print(struct cluster_purge_id id, char out[CLUSTER_PURGE_ID_TEXT]);
-NODISCARD enum err cluster_purge_id_parse(struct span text, struct cluster_purge_id *out);

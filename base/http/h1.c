@@ -377,11 +377,6 @@ bool http_h1_is_idle(const struct http_h1 *h)
     return h->in == IN_HEAD && h->out == OUT_NONE && !head_has_begun(h);
 }
 
-bool http_h1_in_head(const struct http_h1 *h)
-{
-    return h->in == IN_HEAD && head_has_begun(h);
-}
-
 bool http_h1_body_done(const struct http_h1 *h)
 {
     return h->in == IN_END || h->in == IN_DONE;

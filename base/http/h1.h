@@ -62,7 +62,6 @@ void http_h1_drop_feed(struct http_h1 *h); /* forget the unused bytes (caller ke
 enum http_h1_event_kind http_h1_eof(struct http_h1 *h, struct http_h1_event *out);
 void http_h1_turn(struct http_h1 *h); /* server: the answer is out, expect the next request */
 bool http_h1_is_idle(const struct http_h1 *h);   /* between messages, no byte of the next one */
-bool http_h1_in_head(const struct http_h1 *h);   /* some but not all of a head has come */
 bool http_h1_body_done(const struct http_h1 *h); /* the incoming message is whole */
 /* May the connection carry another message, as far as what was read and written says? */
 bool http_h1_reusable(const struct http_h1 *h);

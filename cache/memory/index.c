@@ -373,17 +373,3 @@ uint64_t memory_index_entries(const struct memory_index *x)
 {
     return atomic_load_explicit(&x->entries, memory_order_relaxed);
 }
-
-uint64_t memory_index_bytes(struct memory_index *x)
-{
-    uint64_t bytes = sizeof(*x);
-    for (uint32_t i = 0; i < MEMORY_SHARDS; i++) {
-        struct memory_shard *s = &x->shards[i];
-        pthread_mutex_lock(&s->lock);
-        bytes +=
-            s->block_count * (MEMORY_BLOCK * sizeof(struct memory_entry) + sizeof(void *)) +
-            s->slot_count * sizeof(uint32_t);
-        pthread_mutex_unlock(&s->lock);
-    }
-    return bytes;
-}

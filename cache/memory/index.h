@@ -126,4 +126,3 @@ bool memory_index_walk(struct memory_index *x, struct memory_walk *w, unsigned m
 void memory_index_disk_gone(struct memory_index *x);
 uint64_t memory_index_count(const struct memory_index *x);   /* objects in RAM or on disk */
 uint64_t memory_index_entries(const struct memory_index *x); /* with marks and names */
-uint64_t memory_index_bytes(struct memory_index *x);         /* of the table itself */

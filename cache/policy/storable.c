@@ -99,22 +99,3 @@ enum policy_storable policy_storable_check(const struct policy_storable_ask *ask
     *out_strip_cookies = strip;
     return POLICY_STORE_YES;
 }
-
-const char *policy_storable_text(enum policy_storable reason)
-{
-    static const char *const texts[] = {
-        [POLICY_STORE_YES] = "stored",
-        [POLICY_STORE_METHOD] = "method",
-        [POLICY_STORE_BODY] = "request-body",
-        [POLICY_STORE_STATUS] = "status",
-        [POLICY_STORE_NO_STORE] = "no-store",
-        [POLICY_STORE_PRIVATE] = "private",
-        [POLICY_STORE_AUTHORIZATION] = "authorization",
-        [POLICY_STORE_SET_COOKIE] = "set-cookie",
-        [POLICY_STORE_VARY] = "vary",
-        [POLICY_STORE_PARTIAL] = "content-range",
-        [POLICY_STORE_LIFETIME] = "no-lifetime",
-        [POLICY_STORE_TAGS] = "tags",
-    };
-    return texts[reason];
-}

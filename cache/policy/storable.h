@@ -36,5 +36,3 @@ struct policy_storable_ask {
 /* *out_strip_cookies: keep it without its Set-Cookie fields. */
 enum policy_storable policy_storable_check(const struct policy_storable_ask *ask,
                                            bool *out_strip_cookies);
-/* "no-store", "set-cookie", ... for Cache-Status and logs; static */
-const char *policy_storable_text(enum policy_storable reason);

@@ -357,16 +357,6 @@ bool front_rewrite_incoming(const struct front_rewrite *w,
     return add_via(&r->fields, a, r->version);
 }
 
-bool front_rewrite_is_internal(const struct conf_site *site, const struct http_field *f)
-{
-    if (f->id == HTTP_NAME_CDN_CACHE_CONTROL || f->id == HTTP_NAME_SURROGATE_CONTROL)
-        return true;
-    for (uint32_t i = 0; !site->send_tags && i < site->tags.count; i++)
-        if (span_equal_nocase(f->name, span_text(site->tags.at[i])))
-            return true;
-    return false;
-}
-
 /* -- what we say about ourselves -- */
 
 static struct span forward_text(enum cache_forward forward)

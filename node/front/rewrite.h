@@ -47,9 +47,6 @@ bool front_rewrite_is_loop(const struct http_fields *f, const char *node_id);
 bool front_rewrite_incoming(const struct front_rewrite *w,
                             const struct conf_origin_server *server, struct http_response *r,
                             struct arena *a);
-/* Is this response field for the cache only (tag fields of the site unless send_tags,
- * CDN-Cache-Control, Surrogate-Control), so that no client gets it? */
-bool front_rewrite_is_internal(const struct conf_site *site, const struct http_field *f);
 
 struct front_cache_status {
     bool hit, stored, collapsed;

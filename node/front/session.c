@@ -142,7 +142,7 @@ void front_session_accept(struct front *f, int fd, const struct addr *peer,
     }
     struct io_tls_context *tls = tls_of(f, listener);
     struct front_session *s = must_alloc(sizeof(*s));
-    s->stream = io_stream_accept(f->loop, fd, peer, tls, &core, s);
+    s->stream = io_stream_accept(f->loop, fd, tls, &core, s);
     if (!s->stream) {
         free(s);
         counter_add(COUNTER_CONNECTIONS_REFUSED, 1);

@@ -38,7 +38,6 @@ struct io_stream {
     struct buf cipher, plain; /* kept while paused: not decrypted, not taken by the core */
     struct io_outlet outlet;
     struct io_timer *linger; /* made when needed */
-    struct addr peer;
     enum state state;
     enum err why;  /* with STREAM_OVER */
     bool outgoing; /* we connected */
@@ -462,7 +461,7 @@ static void on_task(struct io_task *t)
 
 /* ---- life */
 
-static struct io_stream *create(struct io_loop *l, int fd, const struct addr *peer,
+static struct io_stream *create(struct io_loop *l, int fd,
                                 const struct io_stream_core *functions, void *core)
 {
     struct io_stream *s = calloc(1, sizeof(*s));
@@ -472,7 +471,6 @@ static struct io_stream *create(struct io_loop *l, int fd, const struct addr *pe
     s->outlet = (struct io_outlet){.loop = l, .fd = fd};
     s->functions = functions;
     s->core = core;
-    s->peer = *peer;
     ev_io_init(&s->io, on_event, fd, 0);
     s->io.data = s;
     int on = 1;
@@ -480,11 +478,10 @@ static struct io_stream *create(struct io_loop *l, int fd, const struct addr *pe
     return s;
 }
 
-struct io_stream *io_stream_accept(struct io_loop *l, int fd, const struct addr *peer,
-                                   struct io_tls_context *tls,
+struct io_stream *io_stream_accept(struct io_loop *l, int fd, struct io_tls_context *tls,
                                    const struct io_stream_core *functions, void *core)
 {
-    struct io_stream *s = create(l, fd, peer, functions, core);
+    struct io_stream *s = create(l, fd, functions, core);
     if (s && tls) {
         s->tls = io_tls_accept(tls, l->scratch);
         s->state = STREAM_HANDSHAKE;
@@ -513,7 +510,7 @@ struct io_stream *io_stream_connect(struct io_loop *l, const struct addr *to,
                     log_quote(span_text(strerror(errno)), (char[128]){0}, 128));
         return NULL;
     }
-    struct io_stream *s = create(l, fd, to, functions, core);
+    struct io_stream *s = create(l, fd, functions, core);
     if (!s) {
         close(fd);
         return NULL;
@@ -601,11 +598,6 @@ void io_stream_finish(struct io_stream *s)
         queue(s);
 }
 
-const struct addr *io_stream_peer(const struct io_stream *s)
-{
-    return &s->peer;
-}
-
 struct io_loop *io_stream_loop(const struct io_stream *s)
 {
     return s->loop;
@@ -624,11 +616,6 @@ bool io_stream_is_h2(const struct io_stream *s)
 const char *io_stream_tls_version(const struct io_stream *s)
 {
     return s->tls ? io_tls_version(s->tls) : "";
-}
-
-const char *io_stream_server_name(const struct io_stream *s)
-{
-    return s->tls ? io_tls_server_name(s->tls) : "";
 }
 
 bool io_stream_has_leftover(const struct io_stream *s)

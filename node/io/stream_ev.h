@@ -48,8 +48,7 @@ struct io_stream_core {
 struct io_stream;
 /* Takes the descriptor (non-blocking; TCP_NODELAY is set here). tls NULL: clear text. NULL: out
  * of memory, the descriptor is closed. */
-struct io_stream *io_stream_accept(struct io_loop *l, int fd, const struct addr *peer,
-                                   struct io_tls_context *tls,
+struct io_stream *io_stream_accept(struct io_loop *l, int fd, struct io_tls_context *tls,
                                    const struct io_stream_core *functions, void *core);
 /* Connects; `server_name` for SNI and verification (NULL with clear text). Failures come
  * through `closed`, never from inside this call. NULL: no descriptor (ERR_SYS logged). */
@@ -69,12 +68,10 @@ void io_stream_resume(struct io_stream *s); /* kept bytes are offered again, fro
  * the other side (so that a reset does not eat the last answer). `closed` follows. */
 void io_stream_finish(struct io_stream *s);
 
-const struct addr *io_stream_peer(const struct io_stream *s);
 struct io_loop *io_stream_loop(const struct io_stream *s);
 bool io_stream_is_tls(const struct io_stream *s);
 bool io_stream_is_h2(const struct io_stream *s);              /* ALPN chose h2 */
 const char *io_stream_tls_version(const struct io_stream *s); /* "TLSv1.3"; "" = clear */
-const char *io_stream_server_name(const struct io_stream *s); /* SNI, lower case; "" = none */
 bool io_stream_has_leftover(const struct io_stream *s);       /* the socket did not take all */
 /* Bytes that the other side has not taken yet, as far as this system knows. A system call. */
 size_t io_stream_backlog(const struct io_stream *s);

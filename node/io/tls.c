@@ -497,11 +497,6 @@ const char *io_tls_version(const struct io_tls *t)
     return SSL_get_version(t->ssl);
 }
 
-const char *io_tls_server_name(const struct io_tls *t)
-{
-    return t->name ? t->name : "";
-}
-
 const char *io_tls_error(const struct io_tls *t)
 {
     return t->error;

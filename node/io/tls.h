@@ -63,5 +63,4 @@ NODISCARD enum err io_tls_write(struct io_tls *t, const struct span *spans, size
 void io_tls_shut(struct io_tls *t); /* close_notify */
 bool io_tls_is_h2(const struct io_tls *t);
 const char *io_tls_version(const struct io_tls *t);
-const char *io_tls_server_name(const struct io_tls *t);
 const char *io_tls_error(const struct io_tls *t); /* "" = none */

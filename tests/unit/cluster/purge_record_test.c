@@ -103,34 +103,12 @@ static void keys(void **state)
     assert_false(cluster_purge_record_key_read(span_of(NULL, 0), &stream, &seq, &part));
 }
 
-static void ids(void **state)
-{
-    (void)state;
-    char text[CLUSTER_PURGE_ID_TEXT];
-    struct cluster_purge_id id = {UINT64_C(0x00ab), UINT64_MAX}, back;
-    assert_string_equal(cluster_purge_id_print(id, text),
-                        "00000000000000ab:18446744073709551615");
-    assert_int_equal(cluster_purge_id_parse(span_text(text), &back), ERR_OK);
-    assert_true(back.stream == id.stream && back.seq == id.seq);
-    static const char *const bad[] = {"",
-                                      "00000000000000ab",
-                                      "00000000000000ab:",
-                                      "00000000000000ab:0",
-                                      "00000000000000ab:-1",
-                                      "ab:1",
-                                      "00000000000000ag:1",
-                                      "00000000000000ab:18446744073709551616"};
-    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        assert_int_equal(cluster_purge_id_parse(span_text(bad[i]), &back), ERR_SYNTAX);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(comes_back),
         cmocka_unit_test(no_changed_octet_passes),
         cmocka_unit_test(keys),
-        cmocka_unit_test(ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

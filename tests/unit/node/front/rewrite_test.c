@@ -293,22 +293,6 @@ static void incoming_hidden(void **state)
                         "server-timing: y\nx-aspnet: 1\nvia: 1.1 b, 2.0 perigee\n");
 }
 
-static void internal_fields(void **state)
-{
-    (void)state;
-    const char *tags[] = {"Surrogate-Key", "X-Own-Tags"};
-    struct conf_site s = {.tags = {tags, 2}};
-    struct http_fields f = fields_of("surrogate-key: a\nx-own-tags: b\ncdn-cache-control: c\n"
-                                     "surrogate-control: d\ncache-tag: e\netag: f\n");
-    const bool want[] = {true, true, true, true, false, false};
-    const bool sent[] = {false, false, true, true, false, false};
-    for (uint32_t i = 0; i < 6; i++)
-        assert_int_equal(front_rewrite_is_internal(&s, &f.at[i]), want[i]);
-    s.send_tags = true;
-    for (uint32_t i = 0; i < 6; i++)
-        assert_int_equal(front_rewrite_is_internal(&s, &f.at[i]), sent[i]);
-}
-
 static void cache_status(void **state)
 {
     (void)state;
@@ -389,7 +373,6 @@ int main(void)
         cmocka_unit_test(loops),
         cmocka_unit_test(incoming),
         cmocka_unit_test(incoming_hidden),
-        cmocka_unit_test(internal_fields),
         cmocka_unit_test(cache_status),
         cmocka_unit_test(timing_and_failures),
         cmocka_unit_test(full_arena),

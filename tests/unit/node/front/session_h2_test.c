@@ -208,7 +208,7 @@ static int set_up(void **state)
     *s = (struct front_session){.front = &w.front,
                                 .setup = &w.setup,
                                 .client = {.peer = peer, .tls = true, .listener = &w.listener}};
-    s->stream = io_stream_accept(w.f.loop, fd[0], &peer, NULL, &core, s);
+    s->stream = io_stream_accept(w.f.loop, fd[0], NULL, &core, s);
     s->accepted_at_ms = w.f.loop->now_ms;
     io_timer_init(&s->timer, w.f.loop, on_timer);
     w.front.sessions = s;

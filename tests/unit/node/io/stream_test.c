@@ -142,7 +142,6 @@ static void on_closed(void *core, enum err why)
 
 static const struct io_stream_core functions = {on_ready,  on_input,   on_input_end,
                                                 on_output, on_drained, on_closed};
-static const struct addr nobody;
 static struct io_tls_context *server_tls, *client_tls;
 
 static void say(struct side *d, const char *text)
@@ -152,7 +151,7 @@ static void say(struct side *d, const char *text)
 
 static void accept_on(struct fixture_loop *f, int fd, bool tls, struct side *d)
 {
-    d->stream = io_stream_accept(f->loop, fd, &nobody, tls ? server_tls : NULL, &functions, d);
+    d->stream = io_stream_accept(f->loop, fd, tls ? server_tls : NULL, &functions, d);
     assert_non_null(d->stream);
 }
 

@@ -1016,8 +1016,9 @@ static const struct io_stream_core tls_functions = {.ready = tls_ready,
 static void tls_accepted(void *user, int fd, const struct addr *peer)
 {
     struct tls_server *s = user;
+    (void)peer;
     io_stream_destroy(s->stream);
-    s->stream = io_stream_accept(loop.loop, fd, peer, s->tls, &tls_functions, s);
+    s->stream = io_stream_accept(loop.loop, fd, s->tls, &tls_functions, s);
 }
 
 static void over_tls(void **state)
