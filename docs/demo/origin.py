@@ -31,7 +31,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         fields = {
             "ETag": '"%s"' % hashlib.sha256(body).hexdigest()[:16],
             "Last-Modified": self.date_time_string(int(file.stat().st_mtime)),
-            "Cache-Control": "max-age=60, stale-while-revalidate=600" if page else "max-age=3600",
+            "Cache-Control": "max-age=0, s-maxage=60, stale-while-revalidate=600" if page
+            else "max-age=0, s-maxage=3600",
             "Content-Type": mimetypes.guess_type(file.name)[0] or "application/octet-stream",
             "Surrogate-Key": "demo " + ("page" if page else "asset"),
         }
