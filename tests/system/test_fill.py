@@ -300,7 +300,9 @@ def test_a_slow_reader_holds_nobody_up(bench):
         group.close()
     # It was far behind when the others had everything; the store had the rest for it.
     assert group.behind[0] < len(body) // 2
-    assert bench.origin.count(path) == 1 and is_hit(bench.head(path))
+    # joined until the last of it is on disk, a hit from then on
+    bench.wait(lambda: is_hit(bench.head(path)), "the object to be whole")
+    assert bench.origin.count(path) == 1
 
 
 def test_without_a_disk_a_reader_that_stands_still_is_cut(make_node, make_origin, stack):
