@@ -18,6 +18,10 @@ static _Thread_local struct block *mine;
 #define REQUESTS "requests received"
 #define RESPONSES "responses sent, by class of status"
 #define LOOKUPS "requests by how the cache answered"
+#define FORMS "encodings of objects made and kept"
+#define ENCODER_IN "bytes of bodies encoded (identity: decoded), before"
+#define ENCODER_OUT "bytes of bodies encoded (identity: decoded), after"
+#define NOT_MADE "encodings of objects not made"
 #define NOT_STORED "responses that could have been stored and were not"
 
 static const struct counter_info infos[] = {
@@ -63,6 +67,33 @@ static const struct counter_info infos[] = {
           "variants dropped because their object had too many"),
     PLAIN(COUNTER_CACHE_CUT_OVER, "perigee_cache_cut_over_total",
           "slow readers moved to the store or a fetch of their own"),
+    LABEL(COUNTER_FORMS_MADE_GZIP, "perigee_forms_made_total", "encoding=\"gzip\"", FORMS),
+    LABEL(COUNTER_FORMS_MADE_ZSTD, "perigee_forms_made_total", "encoding=\"zstd\"", FORMS),
+    LABEL(COUNTER_FORMS_MADE_IDENTITY, "perigee_forms_made_total", "encoding=\"identity\"",
+          FORMS),
+    LABEL(COUNTER_ENCODER_IN_GZIP, "perigee_encoder_in_bytes_total", "encoding=\"gzip\"",
+          ENCODER_IN),
+    LABEL(COUNTER_ENCODER_IN_ZSTD, "perigee_encoder_in_bytes_total", "encoding=\"zstd\"",
+          ENCODER_IN),
+    LABEL(COUNTER_ENCODER_IN_IDENTITY, "perigee_encoder_in_bytes_total",
+          "encoding=\"identity\"", ENCODER_IN),
+    LABEL(COUNTER_ENCODER_OUT_GZIP, "perigee_encoder_out_bytes_total", "encoding=\"gzip\"",
+          ENCODER_OUT),
+    LABEL(COUNTER_ENCODER_OUT_ZSTD, "perigee_encoder_out_bytes_total", "encoding=\"zstd\"",
+          ENCODER_OUT),
+    LABEL(COUNTER_ENCODER_OUT_IDENTITY, "perigee_encoder_out_bytes_total",
+          "encoding=\"identity\"", ENCODER_OUT),
+    LABEL(COUNTER_ENCODER_DENSE, "perigee_encoder_not_made_total", "reason=\"dense\"",
+          NOT_MADE),
+    LABEL(COUNTER_ENCODER_BROKEN, "perigee_encoder_not_made_total", "reason=\"broken\"",
+          NOT_MADE),
+    LABEL(COUNTER_ENCODER_FAILED, "perigee_encoder_not_made_total", "reason=\"failed\"",
+          NOT_MADE),
+    LABEL(COUNTER_ENCODER_LATE, "perigee_encoder_not_made_total", "reason=\"late\"", NOT_MADE),
+    LABEL(COUNTER_ENCODER_DROPPED, "perigee_encoder_not_made_total", "reason=\"dropped\"",
+          NOT_MADE),
+    PLAIN(COUNTER_IDENTITY_REFUSED, "perigee_identity_refused_total",
+          "answers in a form that the client refuses, for want of another"),
     PLAIN(COUNTER_STORE_COMMITS, "perigee_store_commits_total", "commits of the disk tier"),
     PLAIN(COUNTER_STORE_BYTES, "perigee_store_bytes_total", "bytes written to the disk tier"),
     PLAIN(COUNTER_STORE_MAP_FULL, "perigee_store_map_full_total",

@@ -45,6 +45,21 @@ enum counter {
     COUNTER_CACHE_CORRUPT,
     COUNTER_CACHE_VARIANTS_CAPPED,
     COUNTER_CACHE_CUT_OVER, /* slow readers moved to the store or a fetch of their own */
+    COUNTER_FORMS_MADE_GZIP,
+    COUNTER_FORMS_MADE_ZSTD,
+    COUNTER_FORMS_MADE_IDENTITY, /* decoded */
+    COUNTER_ENCODER_IN_GZIP,     /* bytes before and after, as stored or as sent */
+    COUNTER_ENCODER_IN_ZSTD,
+    COUNTER_ENCODER_IN_IDENTITY,
+    COUNTER_ENCODER_OUT_GZIP,
+    COUNTER_ENCODER_OUT_ZSTD,
+    COUNTER_ENCODER_OUT_IDENTITY,
+    COUNTER_ENCODER_DENSE,    /* bodies that do not get smaller */
+    COUNTER_ENCODER_BROKEN,   /* bodies that are not what Content-Encoding says */
+    COUNTER_ENCODER_FAILED,   /* no memory, no disk */
+    COUNTER_ENCODER_LATE,     /* the body was replaced or purged meanwhile */
+    COUNTER_ENCODER_DROPPED,  /* the queue was full */
+    COUNTER_IDENTITY_REFUSED, /* sent although the client refuses it: there is nothing else */
     COUNTER_STORE_COMMITS,
     COUNTER_STORE_BYTES,
     COUNTER_STORE_MAP_FULL,

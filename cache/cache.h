@@ -52,8 +52,11 @@ struct cache_figures {
     uint64_t disk_pages_used, disk_pages_last, disk_pages_max, disk_page_bytes;
     uint64_t queue_bytes, fills, purge_names, apply_no;
     uint64_t oldest_reader_ms, last_batch_ms;
+    uint64_t encoder_waiting, encoder_cpu_us;
     bool disk_on, scanning;
 };
+/* A reload: how much the encoders may do. */
+void cache_set_variants(struct cache *c, const struct conf_variants *conf);
 void cache_figures(struct cache *c, struct cache_figures *out);
 
 /* What is stored for one URL (GET /v1/cache): each variant told to the function. */
@@ -67,6 +70,13 @@ struct cache_variant_info {
     const char *tier;  /* "memory", "disk", "filling" */
     const char *state; /* "fresh", "stale", "purged" */
     uint64_t hits;
+    struct cache_form_info {
+        const char *encoding; /* "identity", "gzip", ... */
+        int64_t bytes;
+        bool made; /* here; else as received */
+        const char *tier;
+    } forms[4]; /* the one received first */
+    unsigned form_count;
 };
 void cache_info(struct cache *c, struct span url, const struct conf *conf, int64_t now_s,
                 void (*tell)(void *user, const struct cache_variant_info *v), void *user);

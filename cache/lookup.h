@@ -21,7 +21,8 @@ struct cache_ask {
     const struct http_request *request;
     const struct policy_key *key;
     const struct conf_site *site;
-    const struct conf_route *route; /* its ttl counts (conf.h) */
+    const struct conf_route *route;       /* its ttl counts (conf.h) */
+    const struct conf_variants *variants; /* NULL: nothing is made or asked for */
     int64_t now_s;
     bool alone; /* do not join (a reader that was cut over, a split waiter) */
 };

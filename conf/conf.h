@@ -62,7 +62,16 @@ struct conf_listener {
     uint32_t trusted_proxy_count;
 };
 
+/* Encodings that are made here, and asked of origins. */
+struct conf_variants {
+    bool encode_zstd, encode_gzip;         /* default both */
+    bool fetch_zstd, fetch_br, fetch_gzip; /* Accept-Encoding towards origins; default none */
+    struct conf_texts types;               /* "text/html", a star for any text */
+    uint64_t min_bytes, max_bytes;         /* of bodies; default 512 B and 64 MiB */
+    uint32_t cpu_percent;                  /* of all CPUs, for encoding; default 25 */
+};
 struct conf_cache {
+    struct conf_variants variants;
     uint64_t memory_bytes; /* RAM tier, default 256 MiB */
     uint64_t disk_bytes;   /* map size, default 1 GiB; 0 = no disk tier */
     uint64_t object_max_bytes;

@@ -39,7 +39,7 @@ static void describe(const struct memory_object *o, struct store_record *out)
         .tag_count = (uint8_t)o->tag_count,
     };
     out->rep[0] = (struct store_rep){
-        .encoding = STORE_IDENTITY,
+        .encoding = POLICY_IDENTITY,
         .body_id = o->body_id,
         .bytes = o->body_bytes > 0 ? (uint64_t)o->body_bytes : 0,
         .xxh3 = atomic_load_explicit(&o->body_xxh3, memory_order_acquire),

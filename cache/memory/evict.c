@@ -130,7 +130,8 @@ static void choose_from(struct choosing *c, struct memory_shard *s)
             unsigned is = rank(e, c->now_min);
             if (is <= c->worst) {
                 struct memory_disk disk = memory_place_disk(&p);
-                c->out[c->count++] = (struct store_victim){e->key, disk.body_id, disk.pages};
+                c->out[c->count++] = (struct store_victim){
+                    .key = e->key, .body_id = disk.body_id, .pages = disk.pages};
                 c->pages += disk.pages ? disk.pages : 1;
                 memory_place_remove(&p);
             } else if (c->worst && e->used) {

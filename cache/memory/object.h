@@ -19,6 +19,11 @@ struct memory_names;
 struct memory_tier;
 
 #define MEMORY_TAGS_MAX 64
+#define MEMORY_FORMS 3 /* beside the one that was received */
+
+/* What was found out about a body; kept on disk, too. */
+#define MEMORY_MARK_DENSE 1u  /* encoding does not make it smaller */
+#define MEMORY_MARK_BROKEN 2u /* its bytes are not what Content-Encoding says */
 
 struct memory_object {
     atomic_uint holders;
@@ -37,6 +42,10 @@ struct memory_object {
     bool body_in_memory;
     struct span body; /* contiguous, when body_in_memory */
     bool stored;      /* will be, or is, kept: for Cache-Status "stored" */
+    uint8_t encoding; /* enum policy_encoding, of its bytes */
+    /* Its other encodings, each held (form.h); none in a form. */
+    struct memory_object *form[MEMORY_FORMS];
+    uint8_t form_count;
     atomic_ullong checked_no, hits;
     atomic_bool soft_purged; /* must be validated before use, stale rules permitting */
     /* For cache/ only. */
@@ -45,9 +54,15 @@ struct memory_object {
     struct span head_text;            /* all of kept as lines; an empty line between the two */
     struct memory_object *body_owner; /* held: in whose memory the body lies, when elsewhere */
     struct memory_tier *tier;
-    size_t bytes;                        /* what it takes of the budget */
-    atomic_ullong body_xxh3;             /* of the body on disk; 0: not known (yet) */
-    atomic_bool on_disk;                 /* the record is committed */
+    bool derived, best;      /* a form, made here; at the highest level */
+    uint64_t base_body_id;   /* of a form: pinned as well; 0: none */
+    atomic_uchar marks;      /* MEMORY_MARK_ bits */
+    atomic_uchar asked;      /* bits of encodings that the encoders were asked for */
+    atomic_uchar worth;      /* form.c's: is it worth encoding? 0: not looked yet */
+    atomic_uint given;       /* of a form: how often, relaxed */
+    size_t bytes;            /* what it takes of the budget */
+    atomic_ullong body_xxh3; /* of the body on disk; 0: not known (yet) */
+    atomic_bool on_disk;     /* the record is committed */
     struct memory_object *newer, *older; /* the shard's order, under its lock */
     uint8_t visited;                     /* likewise */
 };
@@ -69,10 +84,15 @@ struct memory_seed {
     uint16_t tag_count;
     bool stored, soft_purged;
     struct memory_object *body_of; /* its body, in RAM or on disk, is this one's, too */
+    uint8_t encoding, marks;
+    bool derived, best;
+    uint64_t base_body_id, hits;
+    struct memory_object *form[MEMORY_FORMS]; /* borrowed; the object holds each */
+    uint8_t form_count;
 };
 /* One holder. NULL: no memory. Charges the tier's budget and pins body_id. */
 struct memory_object *memory_object_create(struct memory_tier *t, const struct memory_seed *s);
-/* The seed of an object just like `o`: fields and body are borrowed from it. */
+/* The seed of an object just like `o`, with its forms: all is borrowed from it. */
 void memory_object_seed(const struct memory_object *o, struct http_fields *hidden,
                         struct memory_seed *out);
 /* Only for a fill that still writes: the body's memory. */

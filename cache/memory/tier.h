@@ -13,6 +13,7 @@
 
 #include "base/hash.h"
 
+struct memory_encoder;
 struct memory_epoch;
 struct memory_index;
 struct memory_pins;
@@ -24,8 +25,9 @@ struct memory_tier {
     struct memory_epoch *epoch;
     struct memory_index *index;
     struct memory_pins *pins;
-    struct store *store;    /* NULL: RAM only */
-    struct hash_key secret; /* of keys and tags; the store's, when there is one */
+    struct memory_encoder *encoder; /* NULL: none (tests) */
+    struct store *store;            /* NULL: RAM only */
+    struct hash_key secret;         /* of keys and tags; the store's, when there is one */
     uint64_t memory_max_bytes, object_max_bytes, max_objects;
     bool verify;
     atomic_ullong memory_bytes;   /* of objects and of bodies on their way */
@@ -33,6 +35,7 @@ struct memory_tier {
     atomic_ullong slice_bytes;    /* disk slices that readers hold */
     atomic_uint fills;            /* on their way, loads from disk too */
     atomic_uint behind;           /* readers that read from disk */
+    atomic_uint recodes;          /* bodies encoded or decoded as they are sent */
     atomic_llong now_ms, now_s;   /* coarse, by the tick */
     atomic_bool store_on;         /* puts and loads make sense */
     atomic_bool scanning;         /* the index does not know all of the disk yet */

@@ -14,6 +14,7 @@
 #pragma once
 
 #include "base/hash.h"
+#include "cache/policy/encoding.h"
 #include "cache/policy/freshness.h"
 
 #define STORE_RECORD_MAX 4080
@@ -27,11 +28,11 @@ enum store_kind {
 };
 
 /* One encoded form of the body. */
-enum store_encoding { STORE_IDENTITY, STORE_GZIP, STORE_ZSTD, STORE_BROTLI };
 #define STORE_REP_DERIVED 1 /* flags: made by us, not as the origin sent it */
+#define STORE_REP_BEST 2    /* at the highest level */
 struct store_rep {
-    uint8_t encoding, flags;
-    uint64_t body_id; /* never 0 in an object, also when the body is empty */
+    uint8_t encoding, flags; /* enum policy_encoding */
+    uint64_t body_id;        /* never 0 in an object, also when the body is empty */
     uint64_t bytes, xxh3;
 };
 
@@ -52,7 +53,9 @@ struct store_record {
     struct store_rep rep[STORE_REPS]; /* [0] is the object's identity for rewrite and remove */
     uint64_t tag_hash[STORE_TAGS];    /* sorted */
 };
-#define STORE_RECORD_STALE 1 /* swept after a soft purge: validate before use */
+#define STORE_RECORD_STALE 1  /* swept after a soft purge: validate before use */
+#define STORE_RECORD_DENSE 2  /* encoding does not make it smaller */
+#define STORE_RECORD_BROKEN 4 /* the body is not what its Content-Encoding says */
 
 /* Does the record need a far block, of how many bytes? 0: no. */
 size_t store_record_far_bytes(const struct store_record *r);

@@ -44,6 +44,7 @@ struct store_victim {
     struct hash128 key;
     uint64_t body_id; /* of rep[0] */
     uint32_t pages;   /* what the caller thinks it takes; 0: unknown */
+    bool forms_only;  /* the object stays, without what was made of it (rep[1] and on) */
 };
 enum store_state { STORE_ON, STORE_REOPENING, STORE_OFF };
 

@@ -214,7 +214,7 @@ static void encoding_landed(struct flight *f)
     const struct store_body *b = &f->object.store_body;
     must(f->err == ERR_OK);
     d->record.rep_count = 2;
-    d->record.rep[1] = (struct store_rep){.encoding = STORE_ZSTD,
+    d->record.rep[1] = (struct store_rep){.encoding = POLICY_ZSTD,
                                           .flags = STORE_REP_DERIVED,
                                           .body_id = b->body_id,
                                           .bytes = b->bytes,

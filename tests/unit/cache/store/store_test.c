@@ -270,7 +270,7 @@ static void test_rewrite(void **state)
     bed_wait(b);
     r = changed_record(&o, 3);
     r.rep_count = 2;
-    r.rep[1] = (struct store_rep){.encoding = STORE_ZSTD,
+    r.rep[1] = (struct store_rep){.encoding = POLICY_ZSTD,
                                   .flags = STORE_REP_DERIVED,
                                   .body_id = z.store_body.body_id,
                                   .bytes = z.store_body.bytes,
