@@ -211,7 +211,7 @@ static void test_refused(void **state)
     why[n] = "no rep", rows[n++].rep_count = 0;
     why[n] = "reps", rows[n++].rep_count = STORE_REPS + 1;
     why[n] = "tags", rows[n++].tag_count = STORE_TAGS + 1;
-    why[n] = "encoding", rows[n++].rep[0].encoding = POLICY_BROTLI + 1;
+    why[n] = "encoding", rows[n++].rep[0].encoding = POLICY_ENCODING_OTHER + 1;
     why[n] = "duration", rows[n++].facts.age_s = POLICY_SECONDS_MAX + 1;
     why[n] = "instant", rows[n++].facts.date_at_s = INT64_MAX;
     why[n] = "texts", rows[n++].head = span_of(long_text, STORE_FAR_MAX - 8);
