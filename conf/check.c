@@ -106,6 +106,19 @@ static void check_cache(struct check *k)
                        conf_units_print(CONF_UNIT_BYTES, room, text));
 }
 
+static void check_variants(struct check *k)
+{
+    const struct conf_variants *v = &k->c->cache.variants;
+    bool has_min = conf_parse_has(k->root, "cache.variants.min");
+    char low[CONF_UNITS_TEXT_MAX], high[CONF_UNITS_TEXT_MAX];
+    if (v->min_bytes > v->max_bytes)
+        conf_fault_add(k->faults,
+                       conf_parse_place(k->root, "cache.variants.%s", has_min ? "min" : "max"),
+                       "\"min\" (%s) is larger than \"max\" (%s)",
+                       conf_units_print(CONF_UNIT_BYTES, v->min_bytes, low),
+                       conf_units_print(CONF_UNIT_BYTES, v->max_bytes, high));
+}
+
 static bool site_exists(const struct conf *c, const char *name)
 {
     for (uint32_t i = 0; i < c->site_count; i++)
@@ -251,6 +264,7 @@ void conf_check(const struct conf *c, const struct conf_value *root, struct conf
     bool *used = must_alloc((c->origin_count + 1) * sizeof *used);
     check_listeners(&k);
     check_cache(&k);
+    check_variants(&k);
     check_admin(&k);
     check_limits(&k);
     check_sites(&k, used);

@@ -178,8 +178,11 @@ static void read_flags(struct reader *r, const struct conf_setting *s,
 {
     if (!want_list(r, s, v, "texts"))
         return;
-    if (v->count == 0)
+    if (v->count == 0 && !s->none)
         conf_fault_add(r->faults, v->place, "\"%s\" is empty", s->key);
+    for (const struct conf_choice *c = s->choices; c->text; c++)
+        if (!c->unbuilt) /* the default's */
+            put_switch((char *)out + c->value, false);
     for (uint32_t i = 0; i < v->count; i++) {
         const struct conf_choice *c = choose(r, s, v->entries[i].value);
         if (c)
@@ -467,14 +470,17 @@ static void read_section(struct reader *r, const struct conf_section *section,
             conf_fault_add(r->faults, v->place, "\"%s\" is missing", section->settings[i].key);
 }
 
+#define DEFAULTS_MAX 24 /* texts of one setting */
+
 /* A default goes through the same door as a file's value, as a text or a list of texts. */
 static void set_default(struct reader *r, const struct conf_setting *s, void *out)
 {
-    struct conf_value texts[8] = {0}, v = {.text = span_text(s->fallback)};
-    struct conf_entry entries[8] = {0};
-    if (s->kind == CONF_TEXTS) {
+    struct conf_value texts[DEFAULTS_MAX] = {0}, v = {.text = span_text(s->fallback)};
+    struct conf_entry entries[DEFAULTS_MAX] = {0};
+    if (s->kind == CONF_TEXTS || s->kind == CONF_FLAGS) {
         struct span part, rest = v.text;
-        must(s->lower); /* the parts are not NUL-ended until they are copied */
+        must(s->lower ||
+             s->kind == CONF_FLAGS); /* the parts are not NUL-ended until they are copied */
         v.kind = CONF_VALUE_LIST;
         v.entries = entries;
         while (span_split(&rest, ',', &part)) {

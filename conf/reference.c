@@ -9,7 +9,7 @@ static const char *const introduction =
     "build accepts; any other key is an error.\n"
     "\n"
     "- Quantities carry their unit: durations `ms s m h d`, sizes `B KiB MiB GiB TiB`, rates\n"
-    "  `/s`. One whole number, one unit, no space: `30s`, `2GiB`, `50/s`.\n"
+    "  `/s`, shares `%`. One whole number, one unit, no space: `30s`, `2GiB`, `50/s`, `25%`.\n"
     "- `${NAME}` and `${NAME:-default}` in a value are read from the environment; `$${` is a\n"
     "  literal `${`. Between `{ }` or `[ ]` such a value needs quotes.\n"
     "- Secrets are never in the file: settings name the file that holds them.\n"
@@ -29,7 +29,7 @@ static const char *kind_text(const struct conf_setting *s)
     static const char *const numbers[] = {
         [CONF_UNIT_NONE] = "number",      [CONF_UNIT_MS] = "duration",
         [CONF_UNIT_SECONDS] = "duration", [CONF_UNIT_BYTES] = "size",
-        [CONF_UNIT_RATE] = "rate",
+        [CONF_UNIT_RATE] = "rate",        [CONF_UNIT_PERCENT] = "share",
     };
     switch (s->kind) {
     case CONF_TEXT:
@@ -90,7 +90,7 @@ static void print_default(const struct conf_setting *s, FILE *out)
 {
     if (s->required)
         fputs("required", out);
-    else if (s->fallback && s->kind == CONF_TEXTS)
+    else if (s->fallback && is_list(s->kind))
         fprintf(out, "`[%s]`", s->fallback);
     else if (s->fallback && s->kind != CONF_SECTION)
         fprintf(out, "`%s`", s->fallback);

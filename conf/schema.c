@@ -117,12 +117,51 @@ static const struct conf_setting disk_settings[] = {
      .help = "Where the objects are kept."},
 };
 static const struct conf_section disk = SECTION(disk_settings, conf_cache);
+static const struct conf_choice encodings_made[] = {
+    {"zstd", offsetof(struct conf_variants, encode_zstd), false},
+    {"gzip", offsetof(struct conf_variants, encode_gzip), false},
+    {0},
+};
+static const struct conf_choice encodings_fetched[] = {
+    {"zstd", offsetof(struct conf_variants, fetch_zstd), false},
+    {"br", offsetof(struct conf_variants, fetch_br), false},
+    {"gzip", offsetof(struct conf_variants, fetch_gzip), false},
+    {0},
+};
+static const struct conf_setting variants_settings[] = {
+    {.key = "encode", .kind = CONF_FLAGS, .choices = encodings_made, .none = true,
+     .fallback = "zstd, gzip", .help = "What bodies are encoded in here; `[]`: nothing."},
+    {.key = "types", .kind = CONF_TEXTS, FIELD(conf_variants, types), .lower = true,
+     .shape = "media type", .wrong = conf_shape_type_pattern, .max = 100,
+     .fallback = "text/*, application/json, application/*+json, application/javascript, "
+                 "application/x-javascript, application/xml, application/*+xml, "
+                 "application/wasm, image/svg+xml, image/bmp, image/x-icon, "
+                 "image/vnd.microsoft.icon, font/ttf, font/otf, application/vnd.ms-fontobject",
+     .help = "The Content-Types that are encoded, without parameters; `*` stands for any text. "
+             "text/event-stream never is."},
+    {.key = "min", .kind = CONF_NUMBER, .unit = CONF_UNIT_BYTES,
+     FIELD(conf_variants, min_bytes), .fallback = "512B", .max = 1 * GIB,
+     .help = "Smaller bodies are not encoded."},
+    {.key = "max", .kind = CONF_NUMBER, .unit = CONF_UNIT_BYTES,
+     FIELD(conf_variants, max_bytes), .fallback = "64MiB", .min = 1,
+     .max = UINT64_C(17112760320), .help = "Larger bodies are not encoded."},
+    {.key = "cpu", .kind = CONF_NUMBER, .unit = CONF_UNIT_PERCENT,
+     FIELD(conf_variants, cpu_percent), .fallback = "25%", .min = 1, .max = 100,
+     .help = "Of all CPUs, most that encoding in the background takes."},
+    {.key = "fetch", .kind = CONF_FLAGS, .choices = encodings_fetched, .none = true,
+     .derived = "`[]`",
+     .help = "The encodings that origins are asked for. None: `Accept-Encoding: identity`, "
+             "which keeps ranges and strong entity tags, and all encodings are made here, "
+             "once. Name gzip where the way to the origin is dear."},
+};
+static const struct conf_section variants = SECTION(variants_settings, conf_variants);
 static const struct conf_setting cache_settings[] = {
     {.key = "memory", .kind = CONF_NUMBER, .unit = CONF_UNIT_BYTES,
      FIELD(conf_cache, memory_bytes), .fallback = "256MiB", .min = 8 * MIB, .max = 16 * TIB,
      .help = "Most bytes of objects kept in memory."},
     {.key = "disk", .kind = CONF_SECTION, .inside = &disk, .help = "The store on disk."},
-    UNBUILT("variants", "compression at the edge comes later"),
+    {.key = "variants", .kind = CONF_SECTION, FIELD(conf_cache, variants), .inside = &variants,
+     .help = "Encodings of stored bodies, see [compression.md](compression.md)."},
 };
 static const struct conf_section cache = SECTION(cache_settings, conf_cache);
 

@@ -124,6 +124,18 @@ const char *conf_shape_field_pattern(struct span text)
     return http_is_token(text) ? NULL : "is no field name";
 }
 
+const char *conf_shape_type_pattern(struct span text)
+{
+    /* RFC 9110 8.3.1; '*' is a token character */
+    struct span type, subtype = text;
+    size_t at;
+    if (span_find(text, ';', &at))
+        return "is no media type: write it without parameters";
+    if (!span_split(&subtype, '/', &type) || !http_is_token(type) || !http_is_token(subtype))
+        return "is no media type: write type/subtype, with \"*\" for any text";
+    return NULL;
+}
+
 const char *conf_shape_parameter(struct span text)
 {
     if (text.len == 0)

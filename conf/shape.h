@@ -15,6 +15,7 @@ const char *conf_shape_host_pattern(struct span text);  /* a host, "*.host" or "
 const char *conf_shape_path_pattern(struct span text);  /* "/..." with '*' only at the end */
 const char *conf_shape_token(struct span text);         /* RFC 9110 5.6.2 */
 const char *conf_shape_field_pattern(struct span text); /* a field name, '*' anywhere */
+const char *conf_shape_type_pattern(struct span text);  /* "type/subtype", '*' anywhere */
 const char *conf_shape_parameter(struct span text);     /* a query parameter, '*' anywhere */
 /* A field that an origin's `add` may set, and its value. */
 const char *conf_shape_added_name(struct span text);

@@ -20,6 +20,7 @@ static const struct step bytes_steps[] = {{"TiB", UINT64_C(1) << 40},
                                           {"B", 1},
                                           {NULL, 0}};
 static const struct step rate_steps[] = {{"/s", 1}, {NULL, 0}};
+static const struct step percent_steps[] = {{"%", 1}, {NULL, 0}};
 
 static const struct {
     const struct step *steps;
@@ -30,6 +31,7 @@ static const struct {
     [CONF_UNIT_SECONDS] = {seconds_steps, "s, m, h, d", "30s"},
     [CONF_UNIT_BYTES] = {bytes_steps, "B, KiB, MiB, GiB, TiB", "64MiB"},
     [CONF_UNIT_RATE] = {rate_steps, "/s", "50/s"},
+    [CONF_UNIT_PERCENT] = {percent_steps, "%", "25%"},
 };
 
 enum err conf_units_parse(enum conf_unit unit, struct span text, uint64_t *out_value)

@@ -1,6 +1,6 @@
 /* conf/units.h - quantities with their unit, from text and back.
  *
- * A unit is always written: "30s", "2GiB", "50/s". One whole number, one unit, no space.
+ * A unit is always written: "30s", "2GiB", "50/s", "25%". One whole number, one unit, no space.
  * Thread: any. Errors: SYNTAX (no such form), LIMIT (does not fit).
  */
 #pragma once
@@ -15,6 +15,7 @@ enum conf_unit {
     CONF_UNIT_SECONDS, /* duration, kept in seconds: s m h d */
     CONF_UNIT_BYTES,   /* size: B KiB MiB GiB TiB */
     CONF_UNIT_RATE,    /* a second: /s */
+    CONF_UNIT_PERCENT, /* % */
 };
 
 NODISCARD enum err conf_units_parse(enum conf_unit unit, struct span text, uint64_t *out_value);

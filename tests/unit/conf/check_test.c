@@ -42,6 +42,13 @@ static const struct said_row rows[] = {
      "f:4:43: \"object_max\" is larger than \"size\" (16MiB)\n", "one byte larger"},
     {SMALLEST "cache: { memory: 8MiB, disk: { size: 0B, object_max: 9MiB } }\n",
      "f:4:54: \"object_max\" is larger than \"memory\" (8MiB)\n", "larger than the memory"},
+    {SMALLEST "cache: { variants: { min: 1KiB, max: 1KiB } }\n", "", "one size"},
+    {SMALLEST "cache: { variants: { max: 1KiB, min: 1025B } }\n",
+     "f:4:38: \"min\" (1025B) is larger than \"max\" (1KiB)\n", "no size"},
+    {SMALLEST "cache: { variants: { min: 65MiB } }\n",
+     "f:4:27: \"min\" (65MiB) is larger than \"max\" (64MiB)\n", "larger than the default"},
+    {SMALLEST "cache: { variants: { max: 511B } }\n",
+     "f:4:27: \"min\" (512B) is larger than \"max\" (511B)\n", "smaller than the default"},
     {SMALLEST "admin: { listen: \":9443\" }\n",
      "f:4:18: \"admin\" off loopback needs \"tls\"\n"
      "f:4:18: \"admin\" off loopback needs \"tokens\"\n",

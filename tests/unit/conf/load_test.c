@@ -47,6 +47,15 @@ static void test_defaults(void **state)
     assert_int_equal(c->cache.max_objects, 1000000);
     assert_true(c->cache.verify_full);
     assert_string_equal(c->cache.path, "/var/lib/perigee/cache");
+    const struct conf_variants *v = &c->cache.variants;
+    assert_true(v->encode_zstd && v->encode_gzip);
+    assert_false(v->fetch_zstd || v->fetch_br || v->fetch_gzip);
+    assert_int_equal(v->types.count, 15);
+    assert_string_equal(v->types.at[0], "text/*");
+    assert_string_equal(v->types.at[14], "application/vnd.ms-fontobject");
+    assert_int_equal(v->min_bytes, 512);
+    assert_int_equal(v->max_bytes, 64 << 20);
+    assert_int_equal(v->cpu_percent, 25);
 
     struct addr admin;
     assert_int_equal(addr_parse_with_port(SPAN("127.0.0.1:9443"), &admin), ERR_OK);
@@ -121,6 +130,8 @@ static const char whole[] =
     "  memory: 2GiB\n"
     "  disk: { size: 200GiB, object_max: 15GiB, max_objects: 10000000,\n"
     "          verify: off, path: /cache }\n"
+    "  variants: { encode: [gzip], fetch: [gzip, br], types: [Text/*],\n"
+    "              min: 1KiB, max: 1GiB, cpu: 100% }\n"
     "admin:\n"
     "  listen: 192.0.2.1:9443\n"
     "  tls: { cert: c.pem, key: c.key }\n"
@@ -190,8 +201,16 @@ static void test_listeners_and_node(void **state)
     assert_int_equal(c->cache.max_objects, 10000000);
     assert_false(c->cache.verify_full);
     assert_string_equal(c->cache.path, "/cache");
+    const struct conf_variants *v = &c->cache.variants;
+    assert_true(v->encode_gzip && !v->encode_zstd); /* not the default's, too */
+    assert_true(v->fetch_gzip && v->fetch_br && !v->fetch_zstd);
+    assert_int_equal(v->types.count, 1);
+    assert_string_equal(v->types.at[0], "text/*");
+    assert_int_equal(v->min_bytes, 1024);
+    assert_int_equal(v->max_bytes, 1 << 30);
+    assert_int_equal(v->cpu_percent, 100);
     assert_string_equal(c->admin.cert, "c.pem");
-    assert_int_equal(c->admin.place.line, 20);
+    assert_int_equal(c->admin.place.line, 22);
     assert_int_equal(c->admin.place.column, 3);
     assert_int_equal(c->admin.purge_rate, 10000);
     assert_string_equal(c->admin.tokens[0].name, "ci");

@@ -8,6 +8,7 @@
 #define SITE(more) LISTENERS ORIGINS "sites: [{ hosts: [\"*\"], " more " }]\n"
 #define ROUTE(more) SITE("routes: [{ " more " }]")
 #define HOSTS(list) LISTENERS ORIGINS "sites: [{ hosts: " list " }]\n"
+#define VARIANTS(more) SMALLEST "cache: { variants: { " more " } }\n"
 #define URL(url) LISTENERS "origins: { app: { servers: [{ url: \"" url "\" }] } }\n" SITES
 
 static const struct said_row rows[] = {
@@ -84,8 +85,42 @@ static const struct said_row rows[] = {
     {SMALLEST "cache: { disk: { object_max: 17112760321B } }\n",
      "f:4:30: \"object_max\": 17112760321B is out of range, 1KiB to 16320MiB\n",
      "one byte over what can be stored"},
-    {SMALLEST "cache: { variants: { encode: [zstd] } }\n",
-     "f:4:10: \"variants\" is not built yet: compression at the edge comes later\n", "planned"},
+    {SMALLEST "cache: { variants: { encode: [zstd, gzip], types: [text/*, application/json, "
+              "image/svg+xml], min: 512B, cpu: 25% } }\n",
+     "", "variants as they are usually written"},
+    {VARIANTS("encode: [], types: [], fetch: []"), "", "nothing is encoded or asked for"},
+    {VARIANTS("encode: zstd"), "f:4:30: \"encode\" wants a list of texts\n",
+     "a text where a list is due"},
+    {VARIANTS("encode: [br]"), "f:4:31: \"encode\": \"br\" is not one of: zstd, gzip\n",
+     "br is not made here"},
+    {VARIANTS("fetch: [identity]"),
+     "f:4:30: \"fetch\": \"identity\" is not one of: zstd, br, gzip\n", "always asked for"},
+    {VARIANTS("types: [text, text/, /html, text/a/b, \"a b/c\", text/html;charset=utf-8]"),
+     "f:4:30: \"types\": \"text\" is no media type: write type/subtype, with \"*\" for any "
+     "text\n"
+     "f:4:36: \"types\": \"text/\" is no media type: write type/subtype, with \"*\" for any "
+     "text\n"
+     "f:4:43: \"types\": \"/html\" is no media type: write type/subtype, with \"*\" for any "
+     "text\n"
+     "f:4:50: \"types\": \"text/a/b\" is no media type: write type/subtype, with \"*\" for any "
+     "text\n"
+     "f:4:60: \"types\": \"a b/c\" is no media type: write type/subtype, with \"*\" for any "
+     "text\n"
+     "f:4:69: \"types\": \"text/html;charset=utf-8\" is no media type: write it without "
+     "parameters\n",
+     "no media types"},
+    {VARIANTS("types: [\"*/*\", \"*/*+json\", text/x-*]"), "", "stars in either part"},
+    {VARIANTS("cpu: 25"), "f:4:27: \"cpu\": \"25\" has no unit: write for example 25% (%)\n",
+     "a share has its unit, too"},
+    {VARIANTS("cpu: 0%"), "f:4:27: \"cpu\": 0% is out of range, 1% to 100%\n", "nothing"},
+    {VARIANTS("cpu: 101%"), "f:4:27: \"cpu\": 101% is out of range, 1% to 100%\n",
+     "more than all"},
+    {VARIANTS("min: 512"),
+     "f:4:27: \"min\": \"512\" has no unit: write for example 64MiB (B, KiB, MiB, GiB, "
+     "TiB)\n",
+     "no unit"},
+    {VARIANTS("max: 0B"), "f:4:27: \"max\": 0B is out of range, 1B to 16320MiB\n",
+     "no body at all"},
     {SMALLEST "admin: { purge_rate: 10/m }\n",
      "f:4:22: \"purge_rate\": \"10/m\" is not understood: write for example 50/s (/s)\n",
      "rates are per second"},

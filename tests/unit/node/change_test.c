@@ -72,6 +72,10 @@ static void test_check(void **state)
          2},
         {"other listeners may come",
          "listeners: [{ address: \":81\" }]\n" NODE CACHE ORIGIN SITE, NULL, 0},
+        {"all of variants may change",
+         LISTEN NODE "cache: { memory: 64MiB, disk: { size: 64MiB }, variants: { encode: [], "
+                     "types: [a/b], min: 1B, max: 2B, cpu: 1%, fetch: [br] } }\n" ORIGIN SITE,
+         NULL, 0},
         {"limits may change", SAME "limits: { connections: 70, drain: 3s }\n", NULL, 0},
         {"sites may change", LISTEN NODE CACHE ORIGIN "sites: [{ name: t, hosts: [i] }]\n",
          NULL, 0},
