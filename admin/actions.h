@@ -36,6 +36,13 @@ struct admin_purge_record {
     bool synced;      /* on this node's disk */
 };
 
+#define ADMIN_FORMS_MAX 4
+struct admin_form {       /* one encoding of a stored body */
+    struct span encoding; /* "identity", "gzip", ... */
+    int64_t bytes;        /* < 0: not known yet */
+    bool made;            /* here; else as received */
+    const char *tier;     /* "memory", "disk" */
+};
 struct admin_variant { /* of one URL, as stored */
     struct span key, vary;
     unsigned status;
@@ -44,8 +51,10 @@ struct admin_variant { /* of one URL, as stored */
     uint64_t fill_no, hits;
     struct span etag;
     unsigned tag_count;
-    const char *tier;  /* "memory", "disk", "filling" */
-    const char *state; /* "fresh", "stale", "purged" */
+    const char *tier;                         /* "memory", "disk", "filling" */
+    const char *state;                        /* "fresh", "stale", "purged" */
+    struct admin_form forms[ADMIN_FORMS_MAX]; /* the one received first */
+    unsigned form_count;                      /* 0: not known */
 };
 
 struct admin_server { /* of an origin, as workers see it */
@@ -64,6 +73,7 @@ struct admin_figures {
     uint64_t oldest_reader_ms, last_batch_ms;
     bool disk_on;  /* configured and usable */
     bool scanning; /* the start's walk over the store runs */
+    uint64_t encoder_waiting, encoder_cpu_us;
     /* purge log */
     uint64_t purge_names, apply_no, purge_log_bytes, purge_log_max_bytes, purge_log_records;
     bool purge_log_ok; /* the last write was synced */

@@ -2,6 +2,17 @@
 
 #include "cache/policy/key.h"
 
+static void write_form(struct admin_writer *out, const struct admin_form *f)
+{
+    admin_json_open(out, NULL, '{');
+    admin_json_put_text(out, "encoding", f->encoding);
+    if (f->bytes >= 0)
+        admin_json_put_integer(out, "bytes", f->bytes);
+    admin_json_put_boolean(out, "made", f->made);
+    admin_json_put_text(out, "tier", span_text(f->tier));
+    admin_json_close(out, '}');
+}
+
 static void write_variant(void *user, const struct admin_variant *v)
 {
     struct admin_writer *out = user;
@@ -21,6 +32,10 @@ static void write_variant(void *user, const struct admin_variant *v)
     admin_json_put_unsigned(out, "tags", v->tag_count);
     admin_json_put_unsigned(out, "hits", v->hits);
     admin_json_put_unsigned(out, "fill_no", v->fill_no);
+    admin_json_open(out, "forms", '[');
+    for (unsigned i = 0; i < v->form_count; i++)
+        write_form(out, &v->forms[i]);
+    admin_json_close(out, ']');
     admin_json_close(out, '}');
 }
 

@@ -68,6 +68,7 @@ static void put_gauges(struct buf *out, const struct admin_figures *f, bool read
          "Age of the oldest read transaction of the store.", f->oldest_reader_ms},
         {"perigee_cache_last_batch_milliseconds", "What the last commit of the store took.",
          f->last_batch_ms},
+        {"perigee_encoder_queue", "Objects that wait for an encoder.", f->encoder_waiting},
         {"perigee_purge_log_ok", "1 while purges reach the disk.", f->purge_log_ok},
         {"perigee_purge_log_records", "Records in the purge log.", f->purge_log_records},
         {"perigee_purge_log_bytes", "Size of the purge log.", f->purge_log_bytes},
@@ -80,6 +81,31 @@ static void put_gauges(struct buf *out, const struct admin_figures *f, bool read
     for (size_t i = 0; i < ARRAY_LEN(gauges); i++) {
         put_head(out, gauges[i].name, "gauge", gauges[i].help);
         put(out, "%s %" PRIu64 "\n", gauges[i].name, gauges[i].value);
+    }
+}
+
+/* What the counters say together, so that a panel need not divide. */
+static void put_encoders(struct buf *out, const struct admin_figures *f)
+{
+    static const struct {
+        const char *encoding;
+        enum counter in, out;
+    } rows[] = {
+        {"gzip", COUNTER_ENCODER_IN_GZIP, COUNTER_ENCODER_OUT_GZIP},
+        {"zstd", COUNTER_ENCODER_IN_ZSTD, COUNTER_ENCODER_OUT_ZSTD},
+        {"identity", COUNTER_ENCODER_IN_IDENTITY, COUNTER_ENCODER_OUT_IDENTITY},
+    };
+    put_head(out, "perigee_encoder_cpu_seconds_total", "counter",
+             "CPU time of encoding in the background.");
+    put(out, "perigee_encoder_cpu_seconds_total %" PRIu64 ".%06" PRIu64 "\n",
+        f->encoder_cpu_us / 1000000, f->encoder_cpu_us % 1000000);
+    put_head(out, "perigee_encoder_ratio", "gauge",
+             "Bytes after through bytes before, of all bodies encoded (identity: decoded).");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        uint64_t before = counter_sum(rows[i].in);
+        if (before)
+            put(out, "perigee_encoder_ratio{encoding=\"%s\"} %.4f\n", rows[i].encoding,
+                (double)counter_sum(rows[i].out) / (double)before);
     }
 }
 
@@ -114,6 +140,7 @@ void admin_metrics_get(const struct admin_core *core, const struct admin_call *c
     put(&text, "perigee_build_info{version=\"%s\"} 1\n", PERIGEE_VERSION);
     put_counters(&text);
     put_gauges(&text, &f, core->actions->ready(core->node));
+    put_encoders(&text, &f);
     put_head(&text, "perigee_origin_up", "gauge", "1 while the server is used.");
     core->actions->servers(core->node, put_up, &text);
     put_head(&text, "perigee_origin_server_requests_total", "counter", "Requests sent to it.");

@@ -132,6 +132,28 @@ static void print_key(struct span key, FILE *out)
     cli_print_text(span_from(rest, at), out);
 }
 
+/* "  forms: identity 2.0 KiB, zstd 512 B (made, memory)"; nothing for an empty list. */
+static void print_forms(const struct admin_json *forms, FILE *out)
+{
+    size_t count = count_of(forms);
+    for (size_t i = 0; i < count; i++) {
+        const struct admin_json *form = admin_json_at(forms, i);
+        fputs(i ? ", " : "  forms: ", out);
+        cli_print_text(text_of(form, "encoding"), out);
+        if (admin_json_member(form, "bytes")) {
+            fputc(' ', out);
+            print_bytes(number_of(form, "bytes"), out);
+        }
+        if (is_set(form, "made")) { /* where the one received is was told above */
+            fputs(" (made, ", out);
+            cli_print_text(text_of(form, "tier"), out);
+            fputc(')', out);
+        }
+    }
+    if (count)
+        fputc('\n', out);
+}
+
 static void print_variant(const struct admin_json *v, FILE *out)
 {
     struct span vary = text_of(v, "vary"), etag = text_of(v, "etag");
@@ -152,6 +174,7 @@ static void print_variant(const struct admin_json *v, FILE *out)
     cli_print_text(text_of(v, "tier"), out);
     fprintf(out, ", %" PRId64 " hit%s, %" PRId64 " tag%s\n", number_of(v, "hits"),
             plural(number_of(v, "hits")), number_of(v, "tags"), plural(number_of(v, "tags")));
+    print_forms(admin_json_member(v, "forms"), out);
     if (etag.len) {
         fputs("  etag ", out);
         cli_print_text(etag, out);

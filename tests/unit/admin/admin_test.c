@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include "base/counter.h"
+
 #define READER "reader-token-0123456789"
 #define PURGER "purger-token-0123456789"
 #define SHOPPER "shopper-token-0123456789"
@@ -203,6 +205,14 @@ static const struct {
      {.token = READER},
      200,
      "\"etag\":\"\\\"x\\\"\""},
+    {"cache, each form",
+     "GET",
+     "/v1/cache?url=http://shop.example/a",
+     "",
+     {.token = READER},
+     200,
+     "\"forms\":[{\"encoding\":\"identity\",\"bytes\":10,\"made\":false,\"tier\":\"memory\"},"
+     "{\"encoding\":\"zstd\",\"bytes\":4,\"made\":true,\"tier\":\"disk\"}]"},
     {"cache, nothing there",
      "GET",
      "/v1/cache?url=http://shop.example/b",
@@ -299,6 +309,8 @@ static void test_metrics(void **state)
     struct admin *admin = admin_create(&open_conf, &node_actions, &node, &faults);
     static struct heard h;
     static char seen[65536];
+    counter_add(COUNTER_ENCODER_IN_ZSTD, 3000);
+    counter_add(COUNTER_ENCODER_OUT_ZSTD, 1000);
     ask(admin, "GET", "/metrics", "", &(struct question){0}, &h);
     assert_int_equal(h.status, 200);
     assert_string_equal(h.type, "text/plain; version=0.0.4; charset=utf-8");
@@ -322,6 +334,10 @@ static void test_metrics(void **state)
     }
     assert_non_null(strstr(seen, "<perigee_purge_log_ok>"));
     assert_non_null(strstr(h.body, "perigee_cache_objects 9\n"));
+    assert_non_null(strstr(h.body, "perigee_encoder_queue 3\n"));
+    assert_non_null(strstr(h.body, "perigee_encoder_cpu_seconds_total 12.000345\n"));
+    assert_non_null(strstr(h.body, "perigee_encoder_ratio{encoding=\"zstd\"} 0.3333\n"));
+    assert_null(strstr(h.body, "perigee_encoder_ratio{encoding=\"gzip\"}")); /* of nothing */
     assert_non_null(strstr(
         h.body,
         "perigee_origin_server_errors_total{origin=\"app\",server=\"10.0.0.1:80\"} 1\n"));

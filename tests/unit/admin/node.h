@@ -119,15 +119,18 @@ static enum err node_cache_info(void *user, struct span url,
                                 void *tell_user)
 {
     (void)user;
-    struct admin_variant v = {.key = SPAN("http|shop.example:80|/a"),
-                              .status = 200,
-                              .age_s = 3,
-                              .fresh_left_s = 57,
-                              .body_bytes = 10,
-                              .etag = SPAN("\"x\""),
-                              .tier = "memory",
-                              .state = "fresh",
-                              .hits = 2};
+    struct admin_variant v = {
+        .key = SPAN("http|shop.example:80|/a"),
+        .status = 200,
+        .age_s = 3,
+        .fresh_left_s = 57,
+        .body_bytes = 10,
+        .etag = SPAN("\"x\""),
+        .tier = "memory",
+        .state = "fresh",
+        .hits = 2,
+        .form_count = 2,
+        .forms = {{SPAN("identity"), 10, false, "memory"}, {SPAN("zstd"), 4, true, "disk"}}};
     if (!span_starts(url, SPAN("http")))
         return ERR_SYNTAX;
     if (span_ends(url, SPAN("/a")))
@@ -138,8 +141,12 @@ static enum err node_cache_info(void *user, struct span url,
 static void node_figures(void *user, struct admin_figures *out)
 {
     (void)user;
-    *out =
-        (struct admin_figures){.uptime_s = 5, .workers = 2, .objects = 9, .purge_log_ok = true};
+    *out = (struct admin_figures){.uptime_s = 5,
+                                  .workers = 2,
+                                  .objects = 9,
+                                  .encoder_waiting = 3,
+                                  .encoder_cpu_us = 12000345,
+                                  .purge_log_ok = true};
 }
 
 static void node_servers(void *user, void (*tell)(void *user, const struct admin_server *s),

@@ -111,6 +111,18 @@ static const struct {
      "k\n  fresh, fresh for 1h 0m, age 1m 1s\n  status 200, 2.0 KiB, in memory, 1 hit, 0 tags\n"
      "  vary foo:1\n  vary bar\n",
      ""},
+    {"forms", "cache get http://a/", 200,
+     "{\"variants\":[{\"key\":\"k\",\"tier\":\"memory\",\"etag\":\"x\",\"forms\":["
+     "{\"encoding\":\"identity\",\"bytes\":2048,\"made\":false,\"tier\":\"memory\"},"
+     "{\"encoding\":\"zstd\",\"bytes\":512,\"made\":true,\"tier\":\"memory\"},"
+     "{\"encoding\":\"gzip\",\"bytes\":600,\"made\":true,\"tier\":\"disk\"}]}]}",
+     0, "GET", "/v1/cache?url=http://a/", "",
+     "in memory, 0 hits, 0 tags\n  forms: identity 2.0 KiB, zstd 512 B (made, memory), "
+     "gzip 600 B (made, disk)\n  etag x\n",
+     ""},
+    {"a form of unknown length", "cache get http://a/", 200,
+     "{\"variants\":[{\"key\":\"k\",\"forms\":[{\"encoding\":\"br\",\"made\":false}]}]}", 0,
+     "GET", "/v1/cache?url=http://a/", "", "\n  forms: br\n", ""},
     {"a key is told as a URL", "cache get http://a/", 200,
      "{\"variants\":[{\"key\":\"http|a.test:80|/h80?b|c\"}]}", 0, "GET",
      "/v1/cache?url=http://a/", "", "http://a.test/h80?b|c\n", ""},
