@@ -1,6 +1,7 @@
 #include "cache/policy/answer.h"
 
 #include "base/http/date.h"
+#include "cache/policy/etag.h"
 
 /* Stands for the clock where only two-digit years would need one; the stored Date is near. */
 #define NOW_UNKNOWN_S INT64_C(1767225600) /* 2026 */
@@ -40,42 +41,6 @@ static void collect(const struct http_fields *f, struct asked *out)
     }
 }
 
-static bool is_weak(struct span etag)
-{
-    return span_starts(etag, SPAN("W/"));
-}
-
-bool policy_answer_etag_weak_equal(struct span a, struct span b)
-{
-    a = is_weak(a) ? span_from(a, 2) : a;
-    b = is_weak(b) ? span_from(b, 2) : b;
-    return a.len && span_equal(a, b);
-}
-
-bool policy_answer_etag_strong_equal(struct span a, struct span b)
-{
-    return a.len && !is_weak(a) && span_equal(a, b);
-}
-
-/* Cuts the next tag off a list. Not base's list walk: in an entity tag a backslash escapes
- * nothing (8.8.3). */
-static bool next_etag(struct span *rest, struct span *out)
-{
-    while (rest->len && (rest->ptr[0] == ',' || rest->ptr[0] == ' ' || rest->ptr[0] == '\t'))
-        *rest = span_from(*rest, 1);
-    if (!rest->len)
-        return false;
-    size_t at = is_weak(*rest) ? 2 : 0, end;
-    if (at < rest->len && rest->ptr[at] == '"' &&
-        span_find(span_from(*rest, at + 1), '"', &end))
-        at += end + 2;
-    else if (!span_find(*rest, ',', &at))
-        at = rest->len;
-    *out = span_trim(span_until(*rest, at));
-    *rest = span_from(*rest, at);
-    return true;
-}
-
 static bool any_etag(const struct http_fields *f, enum http_name id, struct span stored,
                      bool (*equal)(struct span a, struct span b))
 {
@@ -85,7 +50,7 @@ static bool any_etag(const struct http_fields *f, enum http_name id, struct span
         struct span rest = f->at[i].value, etag;
         if (span_equal(rest, SPAN("*")))
             return true;
-        while (next_etag(&rest, &etag))
+        while (policy_etag_next(&rest, &etag))
             if (equal(stored, etag))
                 return true;
     }
@@ -120,8 +85,8 @@ static bool precondition_fails(const struct http_request *r, const struct asked 
     struct span etag = value_of(s->fields, HTTP_NAME_ETAG);
     int64_t asked_s, modified_s;
     if (asked->if_match)
-        return etag.len && !is_weak(etag) &&
-               !any_etag(&r->fields, HTTP_NAME_IF_MATCH, etag, policy_answer_etag_strong_equal);
+        return etag.len && !policy_etag_is_weak(etag) &&
+               !any_etag(&r->fields, HTTP_NAME_IF_MATCH, etag, policy_etag_strong_equal);
     return asked_date(asked->if_unmodified, asked->unmodified_lines, s, &asked_s) &&
            date_of(s->fields, HTTP_NAME_LAST_MODIFIED, &modified_s) && modified_s > asked_s;
 }
@@ -132,7 +97,7 @@ static bool is_not_modified(const struct http_request *r, const struct asked *as
     int64_t asked_s, modified_s;
     if (asked->if_none_match)
         return any_etag(&r->fields, HTTP_NAME_IF_NONE_MATCH,
-                        value_of(s->fields, HTTP_NAME_ETAG), policy_answer_etag_weak_equal);
+                        value_of(s->fields, HTTP_NAME_ETAG), policy_etag_weak_equal);
     if (!asked_date(asked->if_modified, asked->modified_lines, s, &asked_s))
         return false;
     /* RFC 9111 4.3.2: without Last-Modified, Date stands in. */
@@ -151,8 +116,8 @@ static bool if_range_holds(const struct asked *asked, const struct policy_stored
     if (asked->if_range_lines != 1)
         return false;
     struct span value = asked->if_range->value;
-    if (span_starts(value, SPAN("\"")) || is_weak(value))
-        return policy_answer_etag_strong_equal(value, value_of(s->fields, HTTP_NAME_ETAG));
+    if (span_starts(value, SPAN("\"")) || policy_etag_is_weak(value))
+        return policy_etag_strong_equal(value, value_of(s->fields, HTTP_NAME_ETAG));
     /* A date is strong only when the origin's clock had moved on since (8.8.2.2). */
     return asked_date(asked->if_range, 1, s, &asked_s) &&
            date_of(s->fields, HTTP_NAME_LAST_MODIFIED, &modified_s) && asked_s == modified_s &&

@@ -37,7 +37,3 @@ void policy_answer_plan(const struct http_request *r, const struct policy_stored
  * Vary; Last-Modified when there is no ETag. Appended. False: arena full. */
 bool policy_answer_fields_304(const struct http_fields *stored, struct arena *a,
                               struct http_fields *out);
-
-/* RFC 9110 8.8.3.2. Both are whole entity tags, quotes included. */
-bool policy_answer_etag_weak_equal(struct span a, struct span b);
-bool policy_answer_etag_strong_equal(struct span a, struct span b);

@@ -1,7 +1,7 @@
 #include "cache/policy/validate.h"
 
 #include "base/http/date.h"
-#include "cache/policy/answer.h"
+#include "cache/policy/etag.h"
 
 static struct span value_of(const struct http_fields *f, enum http_name id)
 {
@@ -47,7 +47,7 @@ static bool etags_agree(struct span stored, struct span fresh)
     /* 4.3.4 wants a strong validator to match a strong one. Where the stored tag is weak, the
      * opaque part decides: servers that compress weaken the tag of a 200 and send the strong
      * form of it in the 304, and that 304 answered the weak tag we had asked about. */
-    return policy_answer_etag_weak_equal(stored, fresh) &&
+    return policy_etag_weak_equal(stored, fresh) &&
            (span_starts(stored, SPAN("W/")) || !span_starts(fresh, SPAN("W/")));
 }
 
