@@ -71,12 +71,12 @@ struct cache_variant_info {
     const char *state; /* "fresh", "stale", "purged" */
     uint64_t hits;
     struct cache_form_info {
-        const char *encoding; /* "identity", "gzip", ... */
-        int64_t bytes;
-        bool made; /* here; else as received */
+        struct span encoding; /* "identity", "gzip", ... */
+        int64_t bytes;        /* HTTP_LENGTH_UNKNOWN: not known yet */
+        bool made;            /* here; else as received */
         const char *tier;
-    } forms[4]; /* the one received first */
-    unsigned form_count;
+    } forms[4];          /* the one received first */
+    unsigned form_count; /* 0: not known, as of an object that is only on disk */
 };
 void cache_info(struct cache *c, struct span url, const struct conf *conf, int64_t now_s,
                 void (*tell)(void *user, const struct cache_variant_info *v), void *user);

@@ -3,6 +3,7 @@
 #include "cache/memory/fill.h"
 #include "cache/memory/index.h"
 #include "cache/memory/object.h"
+#include "cache/policy/encoding.h"
 #include "cache/policy/key.h"
 #include "cache/variant.h"
 
@@ -21,6 +22,11 @@ struct telling {
     unsigned found_count;
 };
 
+static const char *tier_of(const struct memory_object *o)
+{
+    return o->body_in_memory ? "memory" : "disk";
+}
+
 static const char *state_of(const struct telling *t, const struct memory_object *o)
 {
     struct memory_names n = cache_names(&t->key, t->site);
@@ -34,8 +40,15 @@ static const char *state_of(const struct telling *t, const struct memory_object 
     return !soft && policy_freshness_left_s(&o->facts, t->now_s) > 0 ? "fresh" : "stale";
 }
 
-static void tell_object(const struct telling *t, const struct memory_object *o,
-                        const char *tier)
+static struct cache_form_info form_of(const struct memory_object *o)
+{
+    return (struct cache_form_info){.encoding = policy_encoding_text(o->encoding),
+                                    .bytes = o->body_bytes,
+                                    .made = o->derived,
+                                    .tier = tier_of(o)};
+}
+
+static void tell_object(const struct telling *t, const struct memory_object *o)
 {
     const struct http_field *etag = http_fields_find(&o->block.fields, HTTP_NAME_ETAG);
     struct cache_variant_info v = {
@@ -48,10 +61,14 @@ static void tell_object(const struct telling *t, const struct memory_object *o,
         .fill_no = o->fill_no,
         .etag = etag ? etag->value : (struct span){0},
         .tag_count = o->tag_count,
-        .tier = tier,
+        .tier = tier_of(o),
         .state = state_of(t, o),
         .hits = atomic_load_explicit(&o->hits, memory_order_relaxed),
     };
+    _Static_assert(ARRAY_LEN(v.forms) == 1 + ARRAY_LEN(o->form), "every form is told");
+    v.forms[v.form_count++] = form_of(o);
+    for (unsigned i = 0; i < o->form_count; i++)
+        v.forms[v.form_count++] = form_of(o->form[i]);
     t->tell(t->user, &v);
 }
 
@@ -71,7 +88,7 @@ static void tell_variants(struct telling *t)
     }
     while (t->found_count) {
         struct memory_object *o = t->found[--t->found_count];
-        tell_object(t, o, o->body_in_memory ? "memory" : "disk");
+        tell_object(t, o);
         memory_object_drop(o);
     }
 }
@@ -92,7 +109,7 @@ static void tell_key(struct telling *t)
         disk = memory_place_disk(&p);
     memory_place_close(&p);
     if (o) {
-        tell_object(t, o, o->body_in_memory ? "memory" : "disk");
+        tell_object(t, o);
     } else if (disk.body_id || kind == MEMORY_FILL) {
         bool fill = kind == MEMORY_FILL;
         struct cache_variant_info v = {.key = t->key.text,

@@ -61,7 +61,14 @@ static void tell_variant(void *user, const struct cache_variant_info *v)
                                 .etag = v->etag,
                                 .tag_count = v->tag_count,
                                 .tier = v->tier,
-                                .state = v->state};
+                                .state = v->state,
+                                .form_count = v->form_count};
+    _Static_assert(ARRAY_LEN(v->forms) == ARRAY_LEN(out.forms), "every form is told");
+    for (unsigned i = 0; i < v->form_count; i++)
+        out.forms[i] = (struct admin_form){.encoding = v->forms[i].encoding,
+                                           .bytes = v->forms[i].bytes,
+                                           .made = v->forms[i].made,
+                                           .tier = v->forms[i].tier};
     t->tell(t->user, &out);
 }
 
@@ -102,6 +109,8 @@ static void figures(void *node, struct admin_figures *out)
         .last_batch_ms = c.last_batch_ms,
         .disk_on = c.disk_on,
         .scanning = c.scanning,
+        .encoder_waiting = c.encoder_waiting,
+        .encoder_cpu_us = c.encoder_cpu_us,
         .purge_names = c.purge_names,
         .apply_no = c.apply_no,
         .config_loaded_at_s = n->setup->loaded_at_s,

@@ -371,6 +371,8 @@ def test_cache_info(bench):
     assert info["etag"] == '"a"' and info["tags"] == 2 and info["hits"] == 1
     assert info["body_bytes"] == len(body) and 100 <= info["age_s"] < 160
     assert info["age_s"] + info["fresh_left_s"] == 600
+    assert info["forms"][0] == {
+        "encoding": "identity", "bytes": len(body), "made": False, "tier": "memory"}
     purge(bench, "url", url, mode="soft")
     assert [v["state"] for v in variants(bench, url)] == ["stale"]
     purge(bench, "url", url)
