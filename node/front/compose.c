@@ -75,7 +75,7 @@ static bool compose_304(const struct front_compose *c, const struct memory_objec
 {
     r->status = 304;
     r->body_absent = true;
-    return policy_answer_fields_304(&o->block.fields, c->arena, &r->fields);
+    return policy_answer_fields_304(&o->block.fields, (struct span){0}, c->arena, &r->fields);
 }
 
 static bool compose_416(const struct front_compose *c, const struct memory_object *o,
@@ -149,7 +149,8 @@ bool front_compose_stored(const struct front_compose *c, const struct memory_obj
     struct policy_answer answer = {.kind = POLICY_ANSWER_WHOLE};
     bool ok = true;
     if (c->plan) {
-        struct policy_stored stored = {o->status, &o->block.fields, o->body_bytes};
+        struct policy_stored stored = {
+            .status = o->status, .fields = &o->block.fields, .body_bytes = o->body_bytes};
         policy_answer_plan(c->request, &stored, &answer);
     }
     front_deliver_nothing(d);

@@ -150,7 +150,8 @@ static void test_plan(void **state)
         struct http_request request = {.method = rows[i].method,
                                        .fields = lines(&arena, rows[i].request)};
         struct http_fields fields = lines(&arena, rows[i].stored);
-        struct policy_stored stored = {rows[i].status, &fields, rows[i].body_bytes};
+        struct policy_stored stored = {
+            .status = rows[i].status, .fields = &fields, .body_bytes = rows[i].body_bytes};
         struct policy_answer answer;
         policy_answer_plan(&request, &stored, &answer);
         if (answer.kind != rows[i].want)
@@ -158,7 +159,151 @@ static void test_plan(void **state)
         bool ranges = answer.kind == POLICY_ANSWER_RANGE || answer.kind == POLICY_ANSWER_RANGES;
         if (ranges != (answer.ranges.count > 0))
             fail_msg("%s: %u ranges", rows[i].why, answer.ranges.count);
+        if (answer.etag.len)
+            fail_msg("%s: tag of another form", rows[i].why);
         arena_fini(&arena);
+    }
+}
+
+#define INM "if-none-match: "
+#define ZSTD "etag: W/\"a-zstd\"\nlast-modified: " LM "\ndate: Mon, 07 Nov 1994 00:00:00 GMT"
+#define NO_TAG "last-modified: " LM "\ndate: Mon, 07 Nov 1994 00:00:00 GMT"
+#define MADE true
+
+static const struct {
+    const char *why, *request, *accept; /* NULL: not known */
+    const char *stored, *base;
+    bool is_made;
+    enum policy_answer_kind want;
+    const char *want_etag;
+} form_rows[] = {
+    {"the form's own", INM "W/\"a-zstd\"", "zstd", ZSTD, "\"a\"", MADE,
+     POLICY_ANSWER_NOT_MODIFIED, ""},
+    {"its own, though not taken", INM "W/\"a-zstd\"", "", ZSTD, "\"a\"", MADE,
+     POLICY_ANSWER_NOT_MODIFIED, ""},
+    {"its own comes first", INM "\"a\", W/\"a-gzip\", W/\"a-zstd\"", "gzip, zstd", ZSTD,
+     "\"a\"", MADE, POLICY_ANSWER_NOT_MODIFIED, ""},
+    {"in another line, too", INM "\"a\"\n" INM "W/\"a-zstd\"", "zstd", ZSTD, "\"a\"", MADE,
+     POLICY_ANSWER_NOT_MODIFIED, ""},
+    {"star", INM "*", "zstd", ZSTD, "\"a\"", MADE, POLICY_ANSWER_NOT_MODIFIED, ""},
+    {"star after another form's", INM "\"a\"\n" INM "*", "zstd", ZSTD, "\"a\"", MADE,
+     POLICY_ANSWER_NOT_MODIFIED, ""},
+    {"the base's", INM "\"a\"", "zstd", ZSTD, "\"a\"", MADE, POLICY_ANSWER_NOT_MODIFIED,
+     "\"a\""},
+    {"the base's, refused", INM "\"a\"", "zstd, identity;q=0", ZSTD, "\"a\"", MADE,
+     POLICY_ANSWER_WHOLE, ""},
+    {"the base's, weakly, as it is stored", INM "\"b\", W/\"a\"", "zstd", ZSTD, "\"a\"", MADE,
+     POLICY_ANSWER_NOT_MODIFIED, "\"a\""},
+    {"of an object with a weak tag", INM "\"a\"", "zstd", ZSTD, "W/\"a\"", MADE,
+     POLICY_ANSWER_NOT_MODIFIED, "W/\"a\""},
+    {"the base's, which is no tag", INM "a", "zstd", NO_TAG, "a", MADE,
+     POLICY_ANSWER_NOT_MODIFIED, "a"},
+    {"another form's", INM "W/\"a-gzip\"", "zstd, gzip", ZSTD, "\"a\"", MADE,
+     POLICY_ANSWER_NOT_MODIFIED, "W/\"a-gzip\""},
+    {"another one's, barely taken", INM "W/\"a-gzip\"", "zstd, gzip;q=0.001", ZSTD, "\"a\"",
+     MADE, POLICY_ANSWER_NOT_MODIFIED, "W/\"a-gzip\""},
+    {"another one's, not taken", INM "W/\"a-gzip\"", "zstd", ZSTD, "\"a\"", MADE,
+     POLICY_ANSWER_WHOLE, ""},
+    {"another one's, refused", INM "W/\"a-gzip\"", "zstd, gzip;q=0", ZSTD, "\"a\"", MADE,
+     POLICY_ANSWER_WHOLE, ""},
+    {"the first that is taken", INM "W/\"a-gzip\", W/\"a-identity\", \"a\"", "zstd", ZSTD,
+     "\"a\"", MADE, POLICY_ANSWER_NOT_MODIFIED, "W/\"a-identity\""},
+    {"identity, of which nothing is said", INM "W/\"a-identity\"", "zstd", ZSTD, "\"a\"", MADE,
+     POLICY_ANSWER_NOT_MODIFIED, "W/\"a-identity\""},
+    {"identity, refused", INM "W/\"a-identity\"", "zstd, identity;q=0", ZSTD, "\"a\"", MADE,
+     POLICY_ANSWER_WHOLE, ""},
+    {"there are no forms", INM "W/\"a-gzip\", \"a\"", NULL, ZSTD, "\"a\"", MADE,
+     POLICY_ANSWER_WHOLE, ""},
+    {"another object's", INM "W/\"b-gzip\", \"b\"", "gzip, zstd", ZSTD, "\"a\"", MADE,
+     POLICY_ANSWER_WHOLE, ""},
+    {"a strong one is no form's of ours", INM "\"a-gzip\"", "gzip, zstd", ZSTD, "\"a\"", MADE,
+     POLICY_ANSWER_WHOLE, ""},
+    {"a form's, the base is given", INM "W/\"a-gzip\"", "gzip", STRONG, "\"a\"", !MADE,
+     POLICY_ANSWER_NOT_MODIFIED, "W/\"a-gzip\""},
+    {"likewise, the fields tell the base's tag", INM "W/\"a-gzip\"", "gzip", STRONG, "", !MADE,
+     POLICY_ANSWER_NOT_MODIFIED, "W/\"a-gzip\""},
+    {"the base's, which is given", INM "W/\"a-gzip\", \"a\"", "gzip", STRONG, "\"a\"", !MADE,
+     POLICY_ANSWER_NOT_MODIFIED, ""},
+    {"no tag at all", INM "W/\"-gzip\"", "gzip", NO_TAG, "", MADE, POLICY_ANSWER_WHOLE, ""},
+    {"If-Modified-Since as ever", "if-modified-since: " LM, "zstd", ZSTD, "\"a\"", MADE,
+     POLICY_ANSWER_NOT_MODIFIED, ""},
+    {"If-Match is about the base", "if-match: \"a\"", "zstd", ZSTD, "\"a\"", MADE,
+     POLICY_ANSWER_WHOLE, ""},
+    {"and fails with a form's", "if-match: W/\"a-zstd\"", "zstd", ZSTD, "\"a\"", MADE,
+     POLICY_ANSWER_PRECONDITION_FAILED, ""},
+    {"but for the origin, when the base's is weak", "if-match: \"b\"", "zstd", ZSTD, "W/\"a\"",
+     MADE, POLICY_ANSWER_WHOLE, ""},
+    {"If-Unmodified-Since", "if-unmodified-since: " LM_BEFORE, "zstd", ZSTD, "\"a\"", MADE,
+     POLICY_ANSWER_PRECONDITION_FAILED, ""},
+    {"no tag of a 304 where If-Match fails", INM "\"a\"\nif-match: \"b\"", "zstd", ZSTD,
+     "\"a\"", MADE, POLICY_ANSWER_PRECONDITION_FAILED, ""},
+    {"a made form has no ranges", "range: bytes=0-9", "", NO_TAG, "", MADE, POLICY_ANSWER_WHOLE,
+     ""},
+    {"not even none", "range: bytes=100-", "", NO_TAG, "", MADE, POLICY_ANSWER_WHOLE, ""},
+    {"nor by date", "range: bytes=0-9\nif-range: " LM, "", NO_TAG, "", MADE,
+     POLICY_ANSWER_WHOLE, ""},
+    {"the base has, beside its forms", "range: bytes=0-9\nif-range: \"a\"", "", STRONG, "\"a\"",
+     !MADE, POLICY_ANSWER_RANGE, ""},
+    {"a form's tag does not hold for its parts", "range: bytes=0-9\nif-range: W/\"a-gzip\"", "",
+     STRONG, "\"a\"", !MADE, POLICY_ANSWER_WHOLE, ""},
+};
+
+static void test_forms(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(form_rows); i++) {
+        struct arena arena;
+        arena_init(&arena, 65536);
+        struct http_request request = {.method = HTTP_GET,
+                                       .fields = lines(&arena, form_rows[i].request)};
+        struct http_fields fields = lines(&arena, form_rows[i].stored);
+        struct policy_accept accept;
+        struct policy_stored stored = {.status = 200,
+                                       .fields = &fields,
+                                       .body_bytes = 100,
+                                       .base_etag = span_text(form_rows[i].base),
+                                       .is_made = form_rows[i].is_made};
+        if (form_rows[i].accept) {
+            assert_true(http_fields_add_named(&request.fields, &arena,
+                                              HTTP_NAME_ACCEPT_ENCODING,
+                                              span_text(form_rows[i].accept)));
+            policy_encoding_accept(&request.fields, &accept);
+            stored.accept = &accept;
+        }
+        struct policy_answer answer;
+        policy_answer_plan(&request, &stored, &answer);
+        if (answer.kind != form_rows[i].want)
+            fail_msg("%s: got %d", form_rows[i].why, answer.kind);
+        ASSERT_SPAN(form_rows[i].why, answer.etag, span_text(form_rows[i].want_etag));
+        arena_fini(&arena);
+    }
+}
+
+/* The base's tag counts when its coding is taken, or one that we do not know. */
+static void test_base(void **state)
+{
+    (void)state;
+    struct http_field asked[] = {
+        {SPAN("if-none-match"), SPAN("\"a\""), HTTP_NAME_IF_NONE_MATCH},
+        {SPAN("accept-encoding"), SPAN("br"), HTTP_NAME_ACCEPT_ENCODING}};
+    struct http_field etag = {SPAN("etag"), SPAN("W/\"a-identity\""), HTTP_NAME_ETAG};
+    struct http_request request = {.method = HTTP_GET, .fields = {asked, 2, 2}};
+    struct http_fields fields = {&etag, 1, 1};
+    struct policy_accept accept;
+    policy_encoding_accept(&request.fields, &accept);
+    for (unsigned e = 0; e <= POLICY_ENCODING_OTHER; e++) {
+        struct policy_stored stored = {.status = 200,
+                                       .fields = &fields,
+                                       .body_bytes = 100,
+                                       .base_etag = SPAN("\"a\""),
+                                       .base = (enum policy_encoding)e,
+                                       .accept = &accept,
+                                       .is_made = true};
+        struct policy_answer answer;
+        policy_answer_plan(&request, &stored, &answer);
+        bool want = e == POLICY_IDENTITY || e == POLICY_BROTLI || e == POLICY_ENCODING_OTHER;
+        if (answer.kind != (want ? POLICY_ANSWER_NOT_MODIFIED : POLICY_ANSWER_WHOLE))
+            fail_msg("base %u: %d", e, answer.kind);
     }
 }
 
@@ -172,14 +317,26 @@ static void test_fields_304(void **state)
                 "\nvary: a\nvary: b\ncache-control: max-age=1\nexpires: 0\nset-cookie: a=b\n"
                 "content-location: /x\ncontent-encoding: gzip\nx: y");
     struct http_fields out = {0};
-    assert_true(policy_answer_fields_304(&stored, &arena, &out));
+    assert_true(policy_answer_fields_304(&stored, (struct span){0}, &arena, &out));
     ASSERT_SPAN("with a tag", unlines(&arena, &out),
                 SPAN("etag: \"a\"\ndate: " LM "\nvary: a\nvary: b\ncache-control: max-age=1\n"
                      "expires: 0\ncontent-location: /x\n"));
     stored = lines(&arena, "last-modified: " LM "\ncontent-length: 5");
     out = (struct http_fields){0};
-    assert_true(policy_answer_fields_304(&stored, &arena, &out));
+    assert_true(policy_answer_fields_304(&stored, (struct span){0}, &arena, &out));
     ASSERT_SPAN("without", unlines(&arena, &out), SPAN("last-modified: " LM "\n"));
+    out = (struct http_fields){0};
+    assert_true(policy_answer_fields_304(&stored, SPAN("a"), &arena, &out));
+    ASSERT_SPAN("without, another form's", unlines(&arena, &out), SPAN("etag: a\n"));
+    stored = lines(&arena, "etag: W/\"a-zstd\"\nlast-modified: " LM "\nvary: a");
+    out = (struct http_fields){0};
+    assert_true(policy_answer_fields_304(&stored, SPAN("\"a\""), &arena, &out));
+    ASSERT_SPAN("another form's", unlines(&arena, &out), SPAN("vary: a\netag: \"a\"\n"));
+    struct arena full;
+    struct http_fields none = {0};
+    arena_init(&full, 1);
+    assert_false(policy_answer_fields_304(&none, SPAN("\"a\""), &full, &none));
+    arena_fini(&full);
     arena_fini(&arena);
 }
 
@@ -187,6 +344,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_base),
         cmocka_unit_test(test_fields_304),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
