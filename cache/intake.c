@@ -7,6 +7,7 @@
 #include "cache/memory/deposit.h"
 #include "cache/memory/fill.h"
 #include "cache/memory/object.h"
+#include "cache/policy/encoding.h"
 #include "cache/policy/invalidate.h"
 #include "cache/policy/validate.h"
 #include "cache/renew.h"
@@ -137,6 +138,7 @@ static struct memory_object *create(struct cache_intake *i, const struct http_re
         .tag_hash = kept->tags,
         .tag_count = (uint16_t)kept->tag_count,
         .stored = d->storing || (d->shared && d->declared <= room_max),
+        .encoding = (uint8_t)policy_encoding_of(&kept->sent),
     };
     return memory_object_create(tier_of(i), &seed);
 }

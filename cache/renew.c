@@ -6,7 +6,9 @@
 #include "cache/core.h"
 #include "cache/memory/deposit.h"
 #include "cache/memory/fill.h"
+#include "cache/memory/form.h"
 #include "cache/memory/object.h"
+#include "cache/policy/encoding.h"
 #include "cache/policy/validate.h"
 #include "cache/response.h"
 #include "cache/variant.h"
@@ -92,7 +94,13 @@ static struct memory_object *merge(struct cache_intake *i, struct memory_object 
     seed.stored = seed.stored && kept.verdict == POLICY_STORE_YES;
     seed.soft_purged = false;
     seed.body_of = old;
-    return memory_object_create(&i->cache->tier, &seed);
+    seed.form_count = 0;
+    /* Without memory for the forms, or when they may not be (no-transform), goes on without. */
+    if (policy_encoding_may_change(seed.status, seed.fields))
+        (void)memory_form_renew(&i->cache->tier, old, &seed);
+    struct memory_object *o = memory_object_create(&i->cache->tier, &seed);
+    memory_form_drop_all(&seed);
+    return o;
 }
 
 /* The stored object may not be used: everybody starts afresh. */

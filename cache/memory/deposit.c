@@ -6,6 +6,7 @@
 #include "cache/memory/epoch.h"
 #include "cache/memory/evict.h"
 #include "cache/memory/fill.h"
+#include "cache/memory/form.h"
 #include "cache/memory/index.h"
 #include "cache/memory/pin.h"
 #include "cache/memory/slab.h"
@@ -22,13 +23,37 @@ static void doom_all(struct memory_tier *t, const uint64_t *body_ids, unsigned c
         memory_pin_doom(t->pins, body_ids[i]);
 }
 
+static uint16_t flags_of(const struct memory_object *o)
+{
+    unsigned marks = atomic_load_explicit(&o->marks, memory_order_relaxed);
+    bool stale = atomic_load_explicit(&o->soft_purged, memory_order_relaxed);
+    return (uint16_t)((stale ? STORE_RECORD_STALE : 0) |
+                      (marks & MEMORY_MARK_DENSE ? STORE_RECORD_DENSE : 0) |
+                      (marks & MEMORY_MARK_BROKEN ? STORE_RECORD_BROKEN : 0));
+}
+
+static struct store_rep rep_of(const struct memory_object *o)
+{
+    return (struct store_rep){
+        .encoding = o->encoding,
+        .flags =
+            (uint8_t)((o->derived ? STORE_REP_DERIVED : 0) | (o->best ? STORE_REP_BEST : 0)),
+        .body_id = o->body_id,
+        .bytes = o->body_bytes > 0 ? (uint64_t)o->body_bytes : 0,
+        .xxh3 = atomic_load_explicit(&o->body_xxh3, memory_order_acquire),
+    };
+}
+
+static bool form_on_disk(const struct memory_object *form)
+{
+    return form->body_id && atomic_load_explicit(&form->on_disk, memory_order_acquire);
+}
+
 static void describe(const struct memory_object *o, struct store_record *out)
 {
     *out = (struct store_record){
         .kind = STORE_OBJECT,
-        .flags = atomic_load_explicit(&o->soft_purged, memory_order_relaxed)
-                     ? STORE_RECORD_STALE
-                     : 0,
+        .flags = flags_of(o),
         .fill_no = o->fill_no,
         .key = o->key_text,
         .vary = o->vary_text,
@@ -38,12 +63,11 @@ static void describe(const struct memory_object *o, struct store_record *out)
         .rep_count = 1,
         .tag_count = (uint8_t)o->tag_count,
     };
-    out->rep[0] = (struct store_rep){
-        .encoding = POLICY_IDENTITY,
-        .body_id = o->body_id,
-        .bytes = o->body_bytes > 0 ? (uint64_t)o->body_bytes : 0,
-        .xxh3 = atomic_load_explicit(&o->body_xxh3, memory_order_acquire),
-    };
+    _Static_assert(MEMORY_FORMS < STORE_REPS, "an object with its forms is one record");
+    out->rep[0] = rep_of(o);
+    for (uint8_t i = 0; i < o->form_count; i++)
+        if (form_on_disk(o->form[i]))
+            out->rep[out->rep_count++] = rep_of(o->form[i]);
     if (o->tag_count)
         memcpy(out->tag_hash, o->tag_hash, o->tag_count * sizeof(uint64_t));
 }
@@ -82,7 +106,8 @@ void memory_deposit_forget(struct memory_object *o)
     struct memory_place p;
     memory_place_open(o->tier->index, o->key, &p);
     bool is =
-        (memory_place_kind(&p) == MEMORY_OBJECT && memory_place_object(&p) == o) ||
+        (memory_place_kind(&p) == MEMORY_OBJECT &&
+         memory_object_same_body(memory_place_object(&p), o)) ||
         (memory_place_kind(&p) == MEMORY_DISK && memory_place_disk(&p).body_id == o->body_id);
     if (is)
         memory_place_remove(&p);
@@ -117,7 +142,85 @@ void memory_deposit_restore(struct memory_fill *f, bool keep_under)
     memory_fill_close_door(f);
 }
 
+/* --- the record anew --- */
+
+struct rewrite {
+    struct store_rewrite order;
+    struct store_record record;
+    struct memory_object *object; /* held */
+    struct memory_object *added;  /* one of its forms, or NULL */
+    atomic_uint *under_way;
+};
+
+/* Forms whose bodies are in no record now would stay on disk until a restart. */
+static void not_rewritten(struct rewrite *r)
+{
+    struct memory_object *o = r->object;
+    if (r->order.job.err == ERR_NOT_FOUND) {
+        for (uint8_t i = 0; i < o->form_count; i++)
+            if (form_on_disk(o->form[i]))
+                memory_pin_doom(o->tier->pins, o->form[i]->body_id);
+    } else if (r->added) {
+        memory_form_forget(r->added);
+        memory_pin_doom(o->tier->pins, r->added->body_id);
+    }
+}
+
+static void let_rewrite_go(struct rewrite *r)
+{
+    if (r->under_way)
+        atomic_fetch_sub(r->under_way, 1);
+    memory_object_drop(r->object);
+    free(r);
+}
+
+static void rewritten(struct store_job *job)
+{
+    struct rewrite *r = CONTAINER_OF(job, struct rewrite, order.job);
+    if (job->err == ERR_OK)
+        doom_all(r->object->tier, r->order.replaced, r->order.replaced_count);
+    else
+        not_rewritten(r);
+    let_rewrite_go(r);
+}
+
+static void post_rewrite(struct memory_object *o, struct memory_object *added,
+                         atomic_uint *under_way)
+{
+    struct memory_tier *t = o->tier;
+    if (!store_is_on(t) || !atomic_load_explicit(&o->on_disk, memory_order_acquire))
+        return;
+    struct rewrite *r = must_alloc(sizeof(*r));
+    r->object = memory_object_hold(o);
+    r->added = added;
+    r->under_way = under_way;
+    if (under_way)
+        atomic_fetch_add(under_way, 1);
+    describe(o, &r->record);
+    r->order.job.done = rewritten;
+    r->order.key = o->key;
+    r->order.made_from = o->body_id;
+    r->order.record = &r->record;
+    if (store_rewrite(t->store, &r->order) != ERR_OK)
+        let_rewrite_go(r); /* the store is off, and will be emptied; or stops */
+}
+
+void memory_deposit_rewrite(struct memory_object *o, atomic_uint *under_way)
+{
+    post_rewrite(o, NULL, under_way);
+}
+
 /* --- putting --- */
+
+/* The body of `there` is on disk now; at its place. Perhaps a merged 304 or a form came
+ * meanwhile: the same body in a newer version. */
+static void note_stored(const struct memory_deposit *d, struct memory_object *there)
+{
+    atomic_store_explicit(&there->body_xxh3, d->fill->body.xxh3, memory_order_release);
+    atomic_store_explicit(&there->on_disk, true, memory_order_release);
+    if (there != d->object || flags_of(there) != d->record.flags)
+        post_rewrite(there, NULL, NULL);
+}
 
 static void place_deposited(struct memory_deposit *d, bool ok)
 {
@@ -128,22 +231,25 @@ static void place_deposited(struct memory_deposit *d, bool ok)
     switch (memory_place_kind(&p)) {
     case MEMORY_OBJECT: {
         struct memory_object *there = memory_place_object(&p);
-        if (!ok || there->body_id != o->body_id)
+        if (!ok || !memory_object_same_body(there, o))
             break;
-        /* Perhaps a merged 304 came meanwhile: the same body under a newer head. */
-        atomic_store_explicit(&there->body_xxh3, d->fill->body.xxh3, memory_order_release);
-        atomic_store_explicit(&there->on_disk, true, memory_order_release);
+        note_stored(d, there);
         memory_place_stored(&p);
         break;
     }
-    case MEMORY_FILL:
-        if (memory_place_fill(&p) != entry)
+    case MEMORY_FILL: {
+        struct memory_object *under = memory_place_fill(&p)->under;
+        if (memory_place_fill(&p) != entry) {
+            if (ok && under && memory_object_same_body(under, o))
+                note_stored(d, under);
             break;
+        }
         if (ok)
             memory_place_set_object(&p, o);
         else
             memory_place_remove(&p);
         break;
+    }
     case MEMORY_NOTHING:
     case MEMORY_ABSENT:
         if (ok) {
@@ -248,61 +354,69 @@ bool memory_deposit_fill(struct memory_fill *f, struct memory_object *o,
     return is && keep;
 }
 
-/* --- a newer head --- */
+/* --- another version --- */
 
-struct merge {
-    struct store_rewrite rewrite;
-    struct store_record record;
-    struct memory_object *object; /* held */
-};
-
-static void merged(struct store_job *job)
+/* What became known of `old` while `o` was made of it; at its place. Here, because a put of the
+ * body that ends now looks for `o` there next. */
+static void carry_over(const struct memory_object *old, struct memory_object *o)
 {
-    struct merge *m = CONTAINER_OF(job, struct merge, rewrite.job);
-    if (job->err == ERR_OK)
-        doom_all(m->object->tier, m->rewrite.replaced, m->rewrite.replaced_count);
-    memory_object_drop(m->object);
-    free(m);
-}
-
-void memory_deposit_rewrite(struct memory_object *o)
-{
-    struct memory_tier *t = o->tier;
-    if (!store_is_on(t) || !atomic_load_explicit(&o->on_disk, memory_order_acquire))
-        return;
-    struct merge *m = must_alloc(sizeof(*m));
-    m->object = memory_object_hold(o);
-    describe(o, &m->record);
-    m->rewrite.job.done = merged;
-    m->rewrite.key = o->key;
-    m->rewrite.made_from = o->body_id;
-    m->rewrite.record = &m->record;
-    if (store_rewrite(t->store, &m->rewrite) != ERR_OK) {
-        memory_object_drop(o);
-        free(m);
+    bool on = atomic_load_explicit(&old->on_disk, memory_order_acquire);
+    atomic_store_explicit(&o->body_xxh3,
+                          atomic_load_explicit(&old->body_xxh3, memory_order_acquire),
+                          memory_order_release);
+    atomic_store_explicit(&o->on_disk, on, memory_order_release);
+    atomic_fetch_or_explicit(&o->marks, atomic_load_explicit(&old->marks, memory_order_relaxed),
+                             memory_order_relaxed);
+    atomic_store_explicit(&o->hits, atomic_load_explicit(&old->hits, memory_order_relaxed),
+                          memory_order_relaxed);
+    for (uint8_t i = 0; i < o->form_count; i++) {
+        for (uint8_t k = 0; k < old->form_count; k++) {
+            if (!memory_object_same_body(o->form[i], old->form[k]))
+                continue;
+            on = atomic_load_explicit(&old->form[k]->on_disk, memory_order_acquire);
+            atomic_store_explicit(&o->form[i]->on_disk, on, memory_order_release);
+        }
     }
 }
 
-void memory_deposit_merged(struct memory_fill *f, struct memory_object *old,
+bool memory_deposit_merged(struct memory_fill *f, struct memory_object *old,
                            struct memory_object *o)
 {
     struct memory_tier *t = o->tier;
     struct memory_place p;
     memory_place_open(t->index, o->key, &p);
-    /* Here, because a put of the body that ends now looks for `o` at this place next. */
-    bool on = atomic_load_explicit(&old->on_disk, memory_order_acquire);
-    atomic_store_explicit(&o->on_disk, on, memory_order_release);
     bool is = false;
     if (f && memory_place_kind(&p) == MEMORY_FILL)
         is = memory_place_fill(&p) == f;
     else if (!f && memory_place_kind(&p) == MEMORY_OBJECT)
         is = memory_place_object(&p) == old;
-    if (is)
+    carry_over(old, o);
+    if (is) {
         memory_place_set_object(&p, o);
+        post_rewrite(o, NULL, NULL);
+    }
     memory_place_close(&p);
-    if (is)
-        memory_deposit_rewrite(o);
     memory_evict(t);
+    return is;
+}
+
+bool memory_deposit_version(struct memory_object *old, struct memory_object *o,
+                            struct memory_object *added, bool rewrite)
+{
+    struct memory_place p;
+    memory_place_open(o->tier->index, o->key, &p);
+    bool is = memory_place_kind(&p) == MEMORY_OBJECT && memory_place_object(&p) == old;
+    if (is) {
+        carry_over(old, o);
+        /* A merged 304 is newer than a purge; this is not. */
+        if (atomic_load_explicit(&old->soft_purged, memory_order_relaxed))
+            atomic_store_explicit(&o->soft_purged, true, memory_order_relaxed);
+        memory_place_set_object(&p, o);
+        if (rewrite)
+            post_rewrite(o, added, NULL);
+    }
+    memory_place_close(&p);
+    return is;
 }
 
 /* --- the names of Vary --- */

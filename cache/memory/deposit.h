@@ -30,11 +30,19 @@ struct memory_deposit {
 bool memory_deposit_fill(struct memory_fill *f, struct memory_object *o,
                          struct memory_names *names);
 /* `o` has the body of `old` and newer fields (a 304): into the index in the place of the fill,
- * or (fill NULL) of `old`, and the record on disk is written anew. */
-void memory_deposit_merged(struct memory_fill *f, struct memory_object *old,
+ * or (fill NULL) of `old`, and the record on disk is written anew. False: something else came
+ * into that place; nothing was changed. */
+bool memory_deposit_merged(struct memory_fill *f, struct memory_object *old,
                            struct memory_object *o);
-/* Its record on disk (if there is one) is written as the object is now. */
-void memory_deposit_rewrite(struct memory_object *o);
+/* `o` is `old` with other forms; likewise. `added`: the form of it whose body no record names
+ * yet; NULL: none. The record is written anew only with `rewrite`. */
+bool memory_deposit_version(struct memory_object *old, struct memory_object *o,
+                            struct memory_object *added, bool rewrite);
+/* Its record on disk (if there is one) is written as the object is now. To be called with the
+ * place of its key open, where `o` is in the index or lies under the fill: rewrites reach the
+ * store in the order of the changes there. `under_way` (NULL ok) is one more until it is done.
+ */
+void memory_deposit_rewrite(struct memory_object *o, atomic_uint *under_way);
 /* The fill came to nothing: what lies under it is in its place again, or nothing. */
 void memory_deposit_restore(struct memory_fill *f, bool keep_under);
 /* The object is of no use any more: out of index and store. */

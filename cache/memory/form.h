@@ -14,6 +14,7 @@
 #pragma once
 
 #include "cache/memory/object.h"
+#include "cache/policy/encoding.h"
 
 /* A body for a form. */
 struct memory_form_body {
@@ -47,5 +48,7 @@ enum memory_form_added memory_form_add(struct memory_object *base,
                                        const struct memory_form_body *body);
 /* Its bytes cannot be had: the object goes on without it. */
 void memory_form_forget(struct memory_object *form);
+/* The object goes on without any. False: it is not in the index any more, or no memory. */
+bool memory_form_forget_all(struct memory_object *base);
 /* What is known of the body (dense, undecodable) is known of every later version, too. */
 void memory_form_mark(struct memory_object *base, uint8_t marks);

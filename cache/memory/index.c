@@ -357,6 +357,8 @@ void memory_index_disk_gone(struct memory_index *x)
             } else if (p.entry->kind == MEMORY_OBJECT) {
                 struct memory_object *o = memory_entry_pointer(p.entry);
                 atomic_store_explicit(&o->on_disk, false, memory_order_release);
+                for (uint8_t f = 0; f < o->form_count; f++)
+                    atomic_store_explicit(&o->form[f]->on_disk, false, memory_order_release);
                 p.entry->on_disk = 0;
             }
         }

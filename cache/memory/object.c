@@ -17,17 +17,27 @@ struct memory_object *memory_object_hold(struct memory_object *o)
     return o;
 }
 
+/* Nests once, because a form has no forms. */
 void memory_object_drop(struct memory_object *o)
 {
     while (o && atomic_fetch_sub_explicit(&o->holders, 1, memory_order_acq_rel) == 1) {
         struct memory_object *owner = o->body_owner;
         struct memory_tier *t = o->tier;
         atomic_fetch_sub_explicit(&t->memory_bytes, o->bytes, memory_order_relaxed);
+        for (uint8_t i = 0; i < o->form_count; i++)
+            memory_object_drop(o->form[i]);
         if (o->body_id)
             memory_pin_release(t->pins, o->body_id);
+        if (o->base_body_id)
+            memory_pin_release(t->pins, o->base_body_id);
         free(o);
         o = owner;
     }
+}
+
+bool memory_object_same_body(const struct memory_object *a, const struct memory_object *b)
+{
+    return a->body_no == b->body_no || (a->body_id && a->body_id == b->body_id);
 }
 
 static size_t lines_bytes(const struct http_fields *f)
@@ -70,8 +80,31 @@ static void set_plain(struct memory_object *o, const struct memory_seed *s)
     o->body_id = s->body_id;
     o->fill_no = s->fill_no;
     o->stored = s->stored;
+    o->encoding = s->encoding;
+    o->derived = s->derived;
+    o->best = s->best;
+    o->base_body_id = s->base_body_id;
     atomic_init(&o->body_xxh3, s->body_xxh3);
     atomic_init(&o->soft_purged, s->soft_purged);
+    atomic_init(&o->marks, s->marks);
+    atomic_init(&o->hits, s->hits);
+}
+
+static void set_forms(struct memory_object *o, const struct memory_seed *s)
+{
+    must(s->form_count <= MEMORY_FORMS && !(s->derived && s->form_count));
+    for (uint8_t i = 0; i < s->form_count; i++)
+        o->form[i] = memory_object_hold(s->form[i]);
+    o->form_count = s->form_count;
+}
+
+static uint64_t body_no(struct memory_tier *t, const struct memory_seed *s)
+{
+    if (s->body_of)
+        return s->body_of->body_no;
+    if (s->body_no)
+        return s->body_no;
+    return atomic_fetch_add_explicit(&t->bodies, 1, memory_order_relaxed) + 1;
 }
 
 static void set_body(struct memory_object *o, const struct memory_seed *s, char *room,
@@ -110,6 +143,8 @@ struct memory_object *memory_object_create(struct memory_tier *t, const struct m
         return NULL;
     memset(o, 0, sizeof(*o));
     set_plain(o, s);
+    set_forms(o, s);
+    o->body_no = body_no(t, s);
     o->tier = t;
     o->bytes = bytes;
     uint64_t *tags = (uint64_t *)(void *)(o + 1);
@@ -133,6 +168,8 @@ struct memory_object *memory_object_create(struct memory_tier *t, const struct m
     atomic_fetch_add_explicit(&t->memory_bytes, bytes, memory_order_relaxed);
     if (o->body_id)
         memory_pin_hold(t->pins, o->body_id);
+    if (o->base_body_id)
+        memory_pin_hold(t->pins, o->base_body_id);
     return o;
 }
 
@@ -158,7 +195,16 @@ void memory_object_seed(const struct memory_object *o, struct http_fields *hidde
         .tag_count = o->tag_count,
         .stored = o->stored,
         .soft_purged = atomic_load_explicit(&o->soft_purged, memory_order_relaxed),
+        .body_no = o->body_no,
+        .encoding = o->encoding,
+        .marks = atomic_load_explicit(&o->marks, memory_order_relaxed),
+        .derived = o->derived,
+        .best = o->best,
+        .base_body_id = o->base_body_id,
+        .hits = atomic_load_explicit(&o->hits, memory_order_relaxed),
+        .form_count = o->form_count,
     };
+    memcpy(out->form, o->form, sizeof(out->form));
 }
 
 char *memory_object_body_room(struct memory_object *o)

@@ -36,6 +36,7 @@ struct memory_object {
                               * Cache-Status */
     int64_t body_bytes;      /* HTTP_LENGTH_UNKNOWN while a body of unknown length arrives */
     uint64_t body_id;        /* 0: not on disk */
+    uint64_t body_no;        /* equal: the same body, in RAM or on disk, under other fields */
     uint64_t fill_no;        /* atomic counter when its fetch was sent (docs/purge.md) */
     const uint64_t *tag_hash;
     uint16_t tag_count;
@@ -80,6 +81,7 @@ struct memory_seed {
     int64_t body_bytes;
     size_t body_room; /* memory for the body to be written into; 0: none */
     uint64_t body_id, body_xxh3, fill_no;
+    uint64_t body_no; /* 0: drawn, or that of body_of */
     const uint64_t *tag_hash;
     uint16_t tag_count;
     bool stored, soft_purged;
@@ -90,11 +92,13 @@ struct memory_seed {
     struct memory_object *form[MEMORY_FORMS]; /* borrowed; the object holds each */
     uint8_t form_count;
 };
-/* One holder. NULL: no memory. Charges the tier's budget and pins body_id. */
+/* One holder. NULL: no memory. Charges the tier's budget and pins body_id and base_body_id. */
 struct memory_object *memory_object_create(struct memory_tier *t, const struct memory_seed *s);
 /* The seed of an object just like `o`, with its forms: all is borrowed from it. */
 void memory_object_seed(const struct memory_object *o, struct http_fields *hidden,
                         struct memory_seed *out);
+/* Is the body of both one and the same, whatever their fields say? */
+bool memory_object_same_body(const struct memory_object *a, const struct memory_object *b);
 /* Only for a fill that still writes: the body's memory. */
 char *memory_object_body_room(struct memory_object *o);
 /* Fields of a head_text; the spans lie in it. False: arena full, or not such a text. */

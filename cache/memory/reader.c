@@ -3,6 +3,7 @@
 #include "base/counter.h"
 #include "cache/memory/deposit.h"
 #include "cache/memory/fill.h"
+#include "cache/memory/form.h"
 #include "cache/memory/object.h"
 #include "cache/memory/slab.h"
 #include "cache/memory/slice.h"
@@ -147,7 +148,10 @@ static enum err peek_disk(struct memory_reader *r, const struct store_rep *rep, 
         return ERR_SYS;
     enum err e = memory_slice_peek(r->slice, rep, r->at, end, out);
     if (e == ERR_CORRUPT || e == ERR_NOT_FOUND) {
-        memory_deposit_forget(o);
+        if (o->derived)
+            memory_form_forget(o);
+        else
+            memory_deposit_forget(o);
         e = ERR_CORRUPT;
     }
     return e;

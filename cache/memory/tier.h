@@ -32,6 +32,7 @@ struct memory_tier {
     bool verify;
     atomic_ullong memory_bytes;   /* of objects and of bodies on their way */
     atomic_ullong resident;       /* objects in RAM */
+    atomic_ullong bodies;         /* the last body_no */
     atomic_ullong slice_bytes;    /* disk slices that readers hold */
     atomic_uint fills;            /* on their way, loads from disk too */
     atomic_uint behind;           /* readers that read from disk */

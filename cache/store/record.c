@@ -34,8 +34,9 @@ static bool facts_sane(const struct policy_facts *f)
 
 static bool rep_sane(const struct store_rep *r)
 {
-    return r->encoding <= POLICY_ENCODING_OTHER && r->flags <= STORE_REP_DERIVED &&
-           r->body_id > 0 && r->body_id <= ID_MAX && r->bytes <= BODY_MAX;
+    return r->encoding <= POLICY_ENCODING_OTHER &&
+           r->flags <= (STORE_REP_DERIVED | STORE_REP_BEST) && r->body_id > 0 &&
+           r->body_id <= ID_MAX && r->bytes <= BODY_MAX;
 }
 
 /* Holds for all that is written and all that is read. */

@@ -200,7 +200,7 @@ static void test_refused(void **state)
     (void)state;
     struct store_record rows[] = {object(), object(), object(), object(), object(),
                                   object(), object(), object(), object(), object(),
-                                  object(), object(), object()};
+                                  object(), object(), object(), object()};
     const char *why[ARRAY_LEN(rows)];
     unsigned n = 0;
     why[n] = "no key", rows[n++].key = (struct span){0};
@@ -212,6 +212,7 @@ static void test_refused(void **state)
     why[n] = "reps", rows[n++].rep_count = STORE_REPS + 1;
     why[n] = "tags", rows[n++].tag_count = STORE_TAGS + 1;
     why[n] = "encoding", rows[n++].rep[0].encoding = POLICY_ENCODING_OTHER + 1;
+    why[n] = "flags", rows[n++].rep[1].flags = 2 * STORE_REP_BEST;
     why[n] = "duration", rows[n++].facts.age_s = POLICY_SECONDS_MAX + 1;
     why[n] = "instant", rows[n++].facts.date_at_s = INT64_MAX;
     why[n] = "texts", rows[n++].head = span_of(long_text, STORE_FAR_MAX - 8);
