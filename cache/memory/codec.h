@@ -19,6 +19,7 @@
 
 #define MEMORY_CODEC_EXPANSION 1000u
 #define MEMORY_CODEC_QUICK 0 /* level: about as fast as the network; less memory */
+#define MEMORY_CODEC_FLUSH_ROOM 16u
 
 struct memory_codec;
 
@@ -33,7 +34,8 @@ enum memory_codec_flush {
     MEMORY_CODEC_FLUSH, /* encoder: all that was given shall be readable by the other side */
     MEMORY_CODEC_END,   /* nothing more will come */
 };
-/* Takes from *in what it can (the rest stays in it) and writes up to `room` bytes (> 0).
+/* Takes from *in what it can (the rest stays in it) and writes up to `room` bytes (> 0; to
+ * flush an encoder at least MEMORY_CODEC_FLUSH_ROOM). After an error nothing of it counts.
  * ERR_OK: call again with what is left of *in, and while *got == room; with FLUSH and END until
  * ERR_AGAIN or ERR_CLOSED. ERR_AGAIN: all of *in is taken and, with FLUSH, all of it is out.
  * ERR_CLOSED (END): all is out; *got may be more than 0. */
