@@ -22,6 +22,18 @@ void front_deliver_range(struct front_deliver *d, struct memory_reader *r,
     *d = (struct front_deliver){.reader = r};
 }
 
+void front_deliver_recoded(struct front_deliver *d, struct memory_reader *r,
+                           struct memory_recode *c)
+{
+    *d = (struct front_deliver){.reader = r, .recode = c};
+}
+
+void front_deliver_fini(struct front_deliver *d)
+{
+    memory_recode_destroy(d->recode);
+    d->recode = NULL;
+}
+
 /* The head of part d->part, and the reader at its bytes; after the last one what ends it all.
  */
 static enum err turn_page(struct front_deliver *d)
@@ -39,6 +51,7 @@ static enum err turn_page(struct front_deliver *d)
 void front_deliver_ranges(struct front_deliver *d, struct memory_reader *r, struct arena *a)
 {
     d->reader = r;
+    d->recode = NULL;
     d->arena = a;
     d->text = (struct span){0};
     d->multipart.ranges = &d->ranges;
@@ -47,15 +60,18 @@ void front_deliver_ranges(struct front_deliver *d, struct memory_reader *r, stru
     d->nothing = false;
 }
 
+static enum err peek_body(struct front_deliver *d, struct span *out)
+{
+    return d->recode ? memory_recode_peek(d->recode, out) : memory_reader_peek(d->reader, out);
+}
+
 enum err front_deliver_peek(struct front_deliver *d, struct span *out)
 {
     if (d->nothing)
         return ERR_CLOSED;
     while (d->text.len == 0) {
         /* The first page has no bytes before it. */
-        enum err e = !d->reader || (d->many && d->part == 0)
-                         ? ERR_CLOSED
-                         : memory_reader_peek(d->reader, out);
+        enum err e = !d->reader || (d->many && d->part == 0) ? ERR_CLOSED : peek_body(d, out);
         if (e != ERR_CLOSED || !d->many)
             return e;
         e = turn_page(d);
@@ -71,6 +87,8 @@ void front_deliver_consume(struct front_deliver *d, size_t bytes)
     if (d->text.len > 0) {
         must(bytes <= d->text.len);
         d->text = span_from(d->text, bytes);
+    } else if (d->recode) {
+        memory_recode_consume(d->recode, bytes);
     } else if (bytes > 0) {
         must(d->reader);
         memory_reader_consume(d->reader, bytes);
