@@ -214,13 +214,18 @@ uint64_t store_body_id(struct store *s)
     return atomic_fetch_add(&s->commit.next_id, 1);
 }
 
+bool store_has_room(const struct store *s, uint64_t bytes)
+{
+    return atomic_load(&s->queue_bytes) + bytes <= STORE_QUEUE_MAX;
+}
+
 enum err store_put(struct store *s, struct store_put *p)
 {
     p->job.verb = STORE_VERB_PUT;
     p->bytes = store_order_bytes(&p->job);
     if (p->bytes > STORE_PIECE_MAX)
         return ERR_LIMIT;
-    if (atomic_load(&s->queue_bytes) + p->bytes > STORE_QUEUE_MAX) {
+    if (!store_has_room(s, p->bytes)) {
         atomic_fetch_add(&s->busy, 1);
         counter_add(COUNTER_CACHE_NOT_STORED_BUSY, 1);
         return ERR_LIMIT;

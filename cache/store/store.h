@@ -151,6 +151,8 @@ struct store_put {
 /* ERR_OK: posted. ERR_LIMIT: the queue is full, ERR_CLOSED: off; then done is not called and
  * the body cannot be completed any more (drop it when it has parts on disk). */
 NODISCARD enum err store_put(struct store *s, struct store_put *p);
+/* Has the queue room for a put of so many bytes now? */
+bool store_has_room(const struct store *s, uint64_t bytes);
 uint32_t store_chunk_bytes(const struct store *s); /* 4080 with 4 KiB pages */
 /* Is a body of that length too long to be stored? */
 bool store_too_long(const struct store *s, uint64_t bytes);
