@@ -1,10 +1,12 @@
 #include "cache/cache.h"
 
+#include <sched.h>
 #include <stdlib.h>
 
 #include "base/crypto.h"
 #include "base/log.h"
 #include "cache/core.h"
+#include "cache/memory/encoder.h"
 #include "cache/memory/evict.h"
 #include "cache/memory/fill.h"
 #include "cache/memory/index.h"
@@ -16,6 +18,7 @@
 
 #define PURGE_ARENA_BYTES ((size_t)1 << 20)
 #define STORE_TICK_MS 1000
+#define ENCODERS 2u /* threads; one on a machine of up to two CPUs */
 
 static void store_changed(void *context, enum store_state state)
 {
@@ -100,6 +103,20 @@ static void open_tier(struct cache *c, const struct cache_conf *conf, bool trust
     }
 }
 
+/* In the affinity mask. */
+static unsigned cpus(void)
+{
+    cpu_set_t set;
+    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return count > 1 ? (unsigned)count : 1;
+}
+
+void cache_set_variants(struct cache *c, const struct conf_variants *conf)
+{
+    if (conf->cpu_percent)
+        memory_encoder_set_budget(c->tier.encoder, conf->cpu_percent * cpus());
+}
+
 enum err cache_open(const struct cache_conf *conf, struct cache **out)
 {
     struct cache *c = must_alloc(sizeof(*c));
@@ -123,6 +140,8 @@ enum err cache_open(const struct cache_conf *conf, struct cache **out)
     if (c->tier.store && !memory_warm_read(&c->tier))
         c->warm = memory_warm_start(&c->tier);
     c->sweep = memory_sweep_create(&c->tier);
+    c->tier.encoder = memory_encoder_create(&c->tier, cpus() > 2 ? ENCODERS : 1);
+    cache_set_variants(c, &conf->cache->variants);
     *out = c;
     return ERR_OK;
 }
@@ -141,6 +160,8 @@ void cache_close(struct cache *c)
         return;
     struct memory_tier *t = &c->tier;
     memory_sweep_destroy(c->sweep);
+    memory_encoder_destroy(t->encoder); /* what it has at the store ends before that stops */
+    t->encoder = NULL;
     memory_warm_stop(c->warm);
     let_stalled_go(t);
     if (t->store) {
@@ -228,7 +249,9 @@ void cache_figures(struct cache *c, struct cache_figures *out)
 {
     struct memory_tier *t = &c->tier;
     struct memory_epoch_figures epoch;
+    struct memory_encoder_figures encoder;
     memory_epoch_figures(t->epoch, &epoch);
+    memory_encoder_figures(t->encoder, &encoder);
     *out = (struct cache_figures){
         .objects = memory_index_count(t->index),
         .objects_in_memory = atomic_load_explicit(&t->resident, memory_order_relaxed),
@@ -237,6 +260,8 @@ void cache_figures(struct cache *c, struct cache_figures *out)
         .fills = atomic_load_explicit(&t->fills, memory_order_relaxed),
         .purge_names = epoch.names + epoch.prefixes,
         .apply_no = epoch.apply_no,
+        .encoder_waiting = encoder.waiting,
+        .encoder_cpu_us = encoder.cpu_us,
         .disk_on = t->store && atomic_load_explicit(&t->store_on, memory_order_relaxed),
         .scanning = atomic_load_explicit(&t->scanning, memory_order_relaxed),
     };

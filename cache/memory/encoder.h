@@ -2,17 +2,17 @@
  *
  * A crew of SCHED_IDLE threads with a queue of objects and encodings. What is asked for first
  * is made at a middle level; a form that was given MEMORY_ENCODER_HOT times is made anew at the
- * highest when nothing else waits. Both within a budget of CPU time. Bodies up to
- * MEMORY_BODY_MAX are made in RAM, larger ones stream from the store into it. Nothing half-made
- * is kept.
+ * highest when nothing else waits, unless it is a large one. Both within a budget of CPU time.
+ * Bodies up to MEMORY_BODY_MAX are made in RAM, larger ones stream from the store into it.
+ * Nothing half-made is kept.
  *
  * A body that does not get 5 % smaller is not kept, and marked dense: it is not tried again, in
  * any encoding, also not after a restart. The first 128 KiB of a larger one decide early.
  * Undecodable bodies are marked likewise.
  *
  * Thread: ask by any (never blocks); the rest as cache.c.
- * Limits: MEMORY_ENCODER_QUEUE objects wait; more are dropped, counted, and asked for again by
- * a later hit.
+ * Limits: MEMORY_ENCODER_QUEUE forms wait, of objects that take an eighth of the RAM tier; more
+ * are dropped, counted, and asked for again by a later hit. Forms up to 2 MiB get better.
  */
 #pragma once
 

@@ -207,7 +207,7 @@ static uint8_t find_wanted(const struct policy_accept *accept, const struct poli
     uint8_t wanted = 0;
     for (unsigned i = 0; i < POLICY_ENCODINGS; i++) {
         enum policy_encoding e = (enum policy_encoding)i;
-        if (!(f->later & POLICY_BIT(e)) || (whole && e != POLICY_IDENTITY))
+        if (!(f->later & POLICY_BIT(e)) || is_there(f, e) || (whole && e != POLICY_IDENTITY))
             continue;
         int rated = rate(accept, e, true, whole);
         if (rated > rating) {

@@ -1,12 +1,10 @@
 /* tests/fuzz/cache/policy/control_fuzz.c - what any response header can make of the policy.
  *
  * The input is header lines. Checked: lifetimes stay in their bounds whatever is said, what is
- * stored has been allowed by every rule, and vary, tags, merge and encodings take the same
- * fields.
+ * stored has been allowed by every rule, and vary, tags and merge take the same fields.
  */
 #include <stdlib.h>
 
-#include "cache/policy/encoding.h"
 #include "cache/policy/storable.h"
 #include "cache/policy/tags.h"
 #include "cache/policy/validate.h"
@@ -75,42 +73,6 @@ static void check_response(const struct http_response *r, const struct http_fiel
     }
 }
 
-/* Whatever the client takes and the origin sent: what is picked is there, a made form says that
- * it is one, and its tag finds the way to the origin. */
-static void check_encodings(const struct http_fields *f, struct arena *a)
-{
-    static const struct policy_forms forms = {POLICY_IDENTITY, POLICY_BIT(POLICY_GZIP),
-                                              POLICY_BIT(POLICY_ZSTD), POLICY_MAKEABLE, false};
-    struct policy_accept accept;
-    struct policy_form picked;
-    struct http_fields made = {0};
-    policy_encoding_accept(f, &accept);
-    for (unsigned e = 0; e < POLICY_ENCODINGS; e++)
-        check(accept.weight[e] >= POLICY_REFUSED && accept.weight[e] <= 1000);
-    policy_encoding_pick(&accept, &forms, false, &picked);
-    check(picked.encoding != POLICY_BROTLI);
-    check(picked.refused == (accept.weight[picked.encoding] == POLICY_REFUSED));
-
-    check(policy_encoding_fields(f, POLICY_ZSTD, a, &made));
-    check(policy_encoding_of(&made) == POLICY_ZSTD);
-    check(policy_encoding_vary(&made, a) &&
-          (policy_encoding_varies(&made) || policy_vary_refuses(&made)));
-    const struct http_field *etag = http_fields_find(&made, HTTP_NAME_ETAG);
-    if (!etag)
-        return;
-    struct http_fields request = {0}, answer = {0};
-    check(http_fields_add_named(&request, a, HTTP_NAME_IF_NONE_MATCH, etag->value) &&
-          policy_encoding_map_back(&request, a));
-    check(request.at[0].value.len > etag->value.len &&
-          span_ends(request.at[0].value, etag->value));
-    request.at[0].value = etag->value;
-    for (uint32_t i = 0; i < f->count; i++)
-        if (f->at[i].id == HTTP_NAME_ETAG)
-            check(http_fields_add_named(&answer, a, HTTP_NAME_ETAG, f->at[i].value));
-    check(policy_encoding_map_forth(&request, &answer, a));
-    check(answer.count > 1 || span_equal(answer.at[0].value, etag->value));
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *names[] = {"surrogate-key", "cache-tag", "xkey", "cache-groups"};
@@ -134,8 +96,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check((err == ERR_REFUSED) == policy_vary_refuses(&r.fields));
     if (!err)
         check(policy_vary_key(vary, &r.fields, &a, &key) == ERR_OK && !key.len == !vary.len);
-
-    check_encodings(&r.fields, &a);
 
     struct http_fields merged = {0}, again = {0};
     check(policy_validate_merge(&r.fields, &r.fields, NOW_S, &a, &merged));
