@@ -70,6 +70,72 @@ enum err crypto_hkdf_sha256(struct span secret, struct span salt, struct span in
     return ok ? ERR_OK : ERR_LIB;
 }
 
+/* A context for this key and nonce, after the AAD; NULL with *out_err set. */
+static EVP_CIPHER_CTX *gcm_start(struct span key, const uint8_t *nonce, struct span aad,
+                                 bool seal, enum err *out_err)
+{
+    const EVP_CIPHER *cipher = key.len == 16   ? EVP_aes_128_gcm()
+                               : key.len == 24 ? EVP_aes_192_gcm()
+                               : key.len == 32 ? EVP_aes_256_gcm()
+                                               : NULL;
+    int len;
+    must(aad.len <= INT32_MAX);
+    *out_err = cipher ? ERR_LIB : ERR_REFUSED;
+    EVP_CIPHER_CTX *context = cipher ? EVP_CIPHER_CTX_new() : NULL;
+    if (context &&
+        (EVP_CipherInit_ex(context, cipher, NULL, (const unsigned char *)key.ptr, nonce,
+                           seal) != 1 ||
+         (aad.len > 0 && EVP_CipherUpdate(context, NULL, &len, (const unsigned char *)aad.ptr,
+                                          (int)aad.len) != 1))) {
+        EVP_CIPHER_CTX_free(context);
+        context = NULL;
+    }
+    return context;
+}
+
+static bool gcm_update(EVP_CIPHER_CTX *context, struct span in, uint8_t *out)
+{
+    int len = 0;
+    must(in.len <= INT32_MAX);
+    return in.len == 0 || (EVP_CipherUpdate(context, out, &len, (const unsigned char *)in.ptr,
+                                            (int)in.len) == 1 &&
+                           (size_t)len == in.len);
+}
+
+enum err crypto_gcm_seal(struct span key, const uint8_t nonce[CRYPTO_GCM_NONCE],
+                         struct span aad, struct span plain, uint8_t *out,
+                         uint8_t out_tag[CRYPTO_GCM_TAG])
+{
+    enum err err;
+    int len;
+    uint8_t none[CRYPTO_GCM_TAG]; /* the last step of GCM gives no bytes */
+    EVP_CIPHER_CTX *context = gcm_start(key, nonce, aad, true, &err);
+    if (!context)
+        return err;
+    bool ok = gcm_update(context, plain, out) && EVP_CipherFinal_ex(context, none, &len) == 1 &&
+              EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, CRYPTO_GCM_TAG, out_tag) == 1;
+    EVP_CIPHER_CTX_free(context);
+    return ok ? ERR_OK : ERR_LIB;
+}
+
+enum err crypto_gcm_open(struct span key, const uint8_t nonce[CRYPTO_GCM_NONCE],
+                         struct span aad, struct span sealed, const uint8_t tag[CRYPTO_GCM_TAG],
+                         uint8_t *out)
+{
+    enum err err;
+    int len;
+    uint8_t none[CRYPTO_GCM_TAG], wanted[CRYPTO_GCM_TAG];
+    memcpy(wanted, tag, sizeof(wanted)); /* the library's type has no const */
+    EVP_CIPHER_CTX *context = gcm_start(key, nonce, aad, false, &err);
+    if (!context)
+        return err;
+    if (gcm_update(context, sealed, out) &&
+        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, CRYPTO_GCM_TAG, wanted) == 1)
+        err = EVP_CipherFinal_ex(context, none, &len) == 1 ? ERR_OK : ERR_REFUSED;
+    EVP_CIPHER_CTX_free(context);
+    return err;
+}
+
 uint32_t crypto_crc32c(struct span bytes)
 {
     return crypto_crc32c_add(0, bytes);
@@ -128,6 +194,25 @@ enum err crypto_base64_decode(struct span text, uint8_t *out, size_t room, size_
     }
     if (bits != 0 || held >= 6)
         return ERR_SYNTAX; /* one text for one value: RFC 4648 3.5 */
+    *out_len = at;
+    return ERR_OK;
+}
+
+enum err crypto_base64_encode(struct span bytes, char *out, size_t room, size_t *out_len)
+{
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t at = 0;
+    if (bytes.len > SIZE_MAX / 2 || (bytes.len + 2) / 3 * 4 > room)
+        return ERR_LIMIT;
+    for (size_t i = 0; i < bytes.len; i += 3) {
+        size_t given = bytes.len - i < 3 ? bytes.len - i : 3;
+        uint32_t bits = 0;
+        for (size_t k = 0; k < given; k++)
+            bits |= (uint32_t)(uint8_t)bytes.ptr[i + k] << (16 - 8 * k);
+        for (size_t k = 0; k < 4; k++)
+            out[at++] = k <= given ? digits[bits >> (18 - 6 * k) & 63] : '=';
+    }
     *out_len = at;
     return ERR_OK;
 }

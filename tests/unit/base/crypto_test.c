@@ -104,6 +104,117 @@ static void base64(void **state)
     }
 }
 
+static struct span unhex(const char *text, uint8_t out[64])
+{
+    size_t len = strlen(text) / 2;
+    for (size_t i = 0; i < len; i++) {
+        uint64_t byte = 0;
+        assert_true(span_hex_to_u64(span_of(text + 2 * i, 2), &byte));
+        out[i] = (uint8_t)byte;
+    }
+    return span_of(out, len);
+}
+
+/* The GCM specification's test cases (NIST), by their numbers. */
+#define KEY_16 "feffe9928665731c6d6a8f9467308308"
+#define NONCE "cafebabefacedbaddecaf888"
+#define AAD "feedfacedeadbeeffeedfacedeadbeefabaddad2"
+#define PLAIN                                                                                  \
+    "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e24" \
+    "49a6b525b16aedf5aa0de657ba637b39"
+static const struct {
+    const char *key, *nonce, *aad, *plain, *sealed, *tag;
+} gcm_rows[] = {
+    {"00000000000000000000000000000000", "000000000000000000000000", "", "", "",
+     "58e2fccefa7e3061367f1d57a4e7455a"}, /* 1 */
+    {"00000000000000000000000000000000", "000000000000000000000000", "",
+     "00000000000000000000000000000000", "0388dace60b6a392f328c2b971b2fe78",
+     "ab6e47d42cec13bdf53a67b21257bddf"}, /* 2 */
+    {KEY_16, NONCE, AAD, PLAIN,
+     "42831ec2217774244b7221b784d0d49ce3aa212f2c02a4e035c17e2329aca12e21d514b25466931c7d8f6a5a"
+     "ac84aa051ba30b396a0aac973d58e091",
+     "5bc94fbc3221a5db94fae95ae7121a47"}, /* 4 */
+    {KEY_16 "feffe9928665731c", NONCE, AAD, PLAIN,
+     "3980ca0b3c00e841eb06fac4872a2757859e1ceaa6efd984628593b40ca1e19c7d773d00c144c525ac619d18"
+     "c84a3f4718e2448b2fe324d9ccda2710",
+     "2519498e80f1478f37ba55bd6d27618c"}, /* 10 */
+    {KEY_16 KEY_16, NONCE, AAD, PLAIN,
+     "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b10"
+     "56828838c5f61e6393ba7a0abcc9f662",
+     "76fc6ece0f4e1768cddf8853bb2d551b"}, /* 16 */
+};
+
+static void gcm_known_answers(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(gcm_rows); i++) {
+        uint8_t mem[6][64], out[64], tag[CRYPTO_GCM_TAG];
+        struct span key = unhex(gcm_rows[i].key, mem[0]);
+        struct span aad = unhex(gcm_rows[i].aad, mem[1]);
+        struct span plain = unhex(gcm_rows[i].plain, mem[2]);
+        struct span sealed = unhex(gcm_rows[i].sealed, mem[3]);
+        unhex(gcm_rows[i].nonce, mem[4]);
+        unhex(gcm_rows[i].tag, mem[5]);
+        assert_int_equal(crypto_gcm_seal(key, mem[4], aad, plain, out, tag), ERR_OK);
+        assert_true(span_equal(span_of(out, plain.len), sealed));
+        assert_memory_equal(tag, mem[5], sizeof(tag));
+        /* Opened where it stands. */
+        assert_int_equal(
+            crypto_gcm_open(key, mem[4], aad, span_of(out, plain.len), mem[5], out), ERR_OK);
+        assert_true(span_equal(span_of(out, plain.len), plain));
+    }
+}
+
+static void gcm_refuses(void **state)
+{
+    (void)state;
+    uint8_t nonce[CRYPTO_GCM_NONCE] = {1}, sealed[5], tag[CRYPTO_GCM_TAG], out[5];
+    struct span key = SPAN("0123456789abcdef"), aad = SPAN("head"), plain = SPAN("hello");
+    assert_int_equal(crypto_gcm_seal(key, nonce, aad, plain, sealed, tag), ERR_OK);
+    struct span bytes = span_of(sealed, 5);
+    assert_int_equal(crypto_gcm_open(key, nonce, SPAN("hea"), bytes, tag, out), ERR_REFUSED);
+    assert_int_equal(crypto_gcm_open(SPAN("0123456789abcdeF"), nonce, aad, bytes, tag, out),
+                     ERR_REFUSED);
+    assert_int_equal(crypto_gcm_open(key, nonce, aad, span_until(bytes, 4), tag, out),
+                     ERR_REFUSED);
+    for (size_t i = 0; i < sizeof(sealed) + sizeof(tag) + sizeof(nonce); i++) {
+        uint8_t *byte = i < 5 ? &sealed[i] : i < 21 ? &tag[i - 5] : &nonce[i - 21];
+        *byte ^= 0x80;
+        assert_int_equal(crypto_gcm_open(key, nonce, aad, bytes, tag, out), ERR_REFUSED);
+        *byte ^= 0x80;
+    }
+    assert_int_equal(crypto_gcm_open(key, nonce, aad, bytes, tag, out), ERR_OK);
+    assert_int_equal(crypto_gcm_seal(SPAN("short"), nonce, aad, plain, sealed, tag),
+                     ERR_REFUSED);
+    assert_int_equal(crypto_gcm_open(SPAN(""), nonce, aad, bytes, tag, out), ERR_REFUSED);
+}
+
+static void base64_written(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"", ""},
+        {"f", "Zg=="},
+        {"fo", "Zm8="},
+        {"foo", "Zm9v"},
+        {"foob", "Zm9vYg=="},
+        {"foobar", "Zm9vYmFy"},
+        {"\xfb\xff\xbf", "+/+/"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char out[9];
+        size_t len = 99;
+        struct span text = span_text(rows[i][1]);
+        assert_int_equal(crypto_base64_encode(span_text(rows[i][0]), out, text.len, &len),
+                         ERR_OK);
+        assert_true(span_equal(span_of(out, len), text));
+        if (text.len > 0)
+            assert_int_equal(
+                crypto_base64_encode(span_text(rows[i][0]), out, text.len - 1, &len),
+                ERR_LIMIT);
+    }
+}
+
 static void random_bytes_differ(void **state)
 {
     (void)state;
@@ -117,6 +228,9 @@ int main(void)
         cmocka_unit_test(known_answers),
         cmocka_unit_test(compares),
         cmocka_unit_test(base64),
+        cmocka_unit_test(base64_written),
+        cmocka_unit_test(gcm_known_answers),
+        cmocka_unit_test(gcm_refuses),
         cmocka_unit_test(random_bytes_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
