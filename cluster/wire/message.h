@@ -5,15 +5,14 @@
  * and stream.h; what a user message holds is serf.h.
  *
  * Thread: any. Owns nothing: spans of a message are borrowed from the bytes it was read from.
- * Limits: a body is bounded by its bytes; WIRE_META_MAX for alive.
+ * Limits: a body is bounded by its bytes; WIRE_META_MAX and WIRE_NAME_MAX for alive.
  */
 #pragma once
 
-#include "base/addr.h"
-#include "base/cursor.h"
+#include "cluster/wire/fields.h"
 
 #define WIRE_META_MAX 512
-#define WIRE_VSN_BYTES 6 /* protocol min, max, current; delegate min, max, current */
+#define WIRE_NAME_MAX 255 /* of a node that is told of */
 
 /* Why bytes were dropped: to be counted by reason. */
 enum wire_fault {
@@ -110,3 +109,10 @@ struct wire_message {
  * ignored, as memberlist does. */
 NODISCARD enum wire_fault wire_message_get(struct span bytes, struct wire_message *out);
 void wire_message_put(struct cursor *c, const struct wire_message *m);
+
+/* Of a compress message: where its LZW bytes begin and how many they are, be they there or not.
+ * Enough of `bytes` must be there to tell, else WIRE_FAULT_TRUNCATED. */
+NODISCARD enum wire_fault wire_message_compressed(struct span bytes, size_t *out_at,
+                                                  size_t *out_len);
+/* What a cursor's error after reading means. */
+enum wire_fault wire_fault_of(enum err err);

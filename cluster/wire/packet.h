@@ -31,10 +31,11 @@ struct wire_packet {
     struct buf inflated; /* what compression gave so far */
     enum wire_fault fault;
     unsigned depth; /* open wrappers: levels[0..depth) */
-    struct {
-        struct cursor lengths; /* u16 each, of the parts not yet given */
-        struct span parts;     /* and their bytes */
-        bool many;             /* a compound; else one message in `parts` */
+    struct wire_packet_level {
+        struct cursor lengths; /* of a compound: u16 each, of the parts not yet given */
+        struct span bytes;     /* of the parts not yet given */
+        unsigned left;         /* parts not yet given */
+        bool many;             /* a compound; else `bytes` is one message */
     } levels[WIRE_PACKET_DEPTH + 1];
 };
 

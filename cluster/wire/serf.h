@@ -10,7 +10,6 @@
 #pragma once
 
 #include "cluster/wire/message.h"
-#include "cluster/wire/msgpack.h"
 
 enum wire_serf_type {
     WIRE_SERF_LEAVE = 0,
@@ -123,8 +122,8 @@ void wire_serf_put_user(struct cursor *c, const struct wire_serf_message *m);
 
 /* The events of a push/pull, flat. */
 struct wire_serf_events {
-    struct wire_msgpack_walk slots;
-    struct wire_msgpack_walk slot;
+    struct wire_msgpack_walk slots; /* one per ltime */
+    struct wire_msgpack_walk slot;  /* what is left of the current one */
     uint64_t ltime;
 };
 void wire_serf_events_begin(struct wire_serf_events *e, const struct wire_serf_push_pull *p);

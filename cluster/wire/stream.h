@@ -9,7 +9,7 @@
  *
  * Thread: one owner.
  * Owns: its buffers. `message` and all it borrows live until wire_stream_fini.
- * Limits: `cap_bytes` (WIRE_STREAM_MAX at most) each for what came, what is unsealed and what
+ * Limits: `cap_bytes` (WIRE_ITEM_MAX to WIRE_STREAM_MAX) each for what came, what is unsealed and what
  *         is decompressed; memory grows with bytes that came, never by a length that was told.
  *         WIRE_ITEM_MAX for a map. 1,000,000 nodes.
  */
@@ -57,11 +57,13 @@ struct wire_stream {
     /* WIRE_STREAM_MESSAGE: a ping, ack, user or error; type WIRE_PUSH_PULL: in `push_pull` */
     struct wire_message message;
     struct wire_push_pull push_pull;
+    /* inside */
     struct buf came, plain, inflated, out;
-    size_t parsed;       /* bytes of the message that need no second look */
-    uint32_t nodes_left; /* of a push/pull whose header was parsed */
+    bool whole;          /* nothing can be added to the message */
+    bool opened;         /* the header of a push/pull was parsed, and: */
+    size_t parsed;       /* bytes that need no second look */
+    uint32_t nodes_left; /* behind them */
     size_t nodes_at, state_bytes;
-    bool opened; /* the header of the message was parsed */
 };
 
 void wire_stream_init(struct wire_stream *s, enum wire_role role,
