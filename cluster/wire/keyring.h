@@ -15,7 +15,8 @@
 #define WIRE_KEY_BYTES_MAX 32
 #define WIRE_KEY_TEXT_MAX 45 /* base64 with its NUL */
 #define WIRE_NONCE_BYTES 12
-#define WIRE_SEAL_BYTES 29 /* what sealing adds: version, nonce, tag */
+#define WIRE_SEAL_BYTES 29    /* what sealing adds: version, nonce, tag */
+#define WIRE_SEAL_PLAIN_AT 13 /* where in a blob the bytes of its plaintext lie */
 
 struct wire_key {
     uint8_t len; /* 16, 24 or 32 */
@@ -45,7 +46,8 @@ const char *wire_key_print(const struct wire_key *k, char out[WIRE_KEY_TEXT_MAX]
 NODISCARD enum err wire_keyring_derive(struct span secret, struct wire_key *out);
 
 /* Writes the blob of `plain`. The nonce must never come twice under one key: random bytes.
- * The ring is not empty. Errors: in `out` (ERR_LIMIT, ERR_LIB). */
+ * The ring is not empty. `plain` may lie in the room of `out`, WIRE_SEAL_PLAIN_AT bytes on.
+ * Errors: in `out` (ERR_LIMIT, ERR_LIB). */
 void wire_keyring_seal(const struct wire_keyring *ring, const uint8_t nonce[WIRE_NONCE_BYTES],
                        struct span aad, struct span plain, struct cursor *out);
 /* Opens a blob into `room` (at least blob.len - WIRE_SEAL_BYTES bytes, not the blob's own).
