@@ -178,6 +178,9 @@ static void choose_victims(struct store_commit *c, uint64_t pages)
 {
     if (c->victim_count > 0 || !c->choose)
         return;
+    /* Whoever makes a form holds the object, which then is not given up: what has a higher id
+     * came later, and is not meant. */
+    c->victim_below_id = atomic_load(&c->next_id);
     unsigned n = c->choose(c->context, c->victim, STORE_VICTIMS, pages);
     must(n <= STORE_VICTIMS);
     c->victim_count = n;
@@ -200,7 +203,9 @@ static void delete_some(struct store_commit *c, struct attempt *a, struct store_
     while (a->victims_done < c->victim_count && x->cost < x->budget) {
         const struct store_victim *v = &c->victim[a->victims_done++];
         a->deleted = true;
-        if (store_order_erase(x, v->key, v->body_id))
+        if (v->forms_only)
+            (void)store_order_strip(x, v->key, v->body_id, c->victim_below_id);
+        else if (store_order_erase(x, v->key, v->body_id))
             a->evicted++;
     }
     x->budget = all;

@@ -46,7 +46,8 @@ struct store_commit {
     uint64_t bytes;
     struct store_victim victim[STORE_VICTIMS]; /* given up by the index, still on disk */
     unsigned victim_count;
-    bool nothing_to_choose; /* at the last asking */
+    uint64_t victim_below_id; /* forms with such a body id were there when they were chosen */
+    bool nothing_to_choose;   /* at the last asking */
     struct store_gone gone;
     atomic_ullong next_id, era;
     uint64_t stored_id;     /* next_id as in sys: all ids on disk are below it */

@@ -364,6 +364,76 @@ bool store_order_erase(struct store_step *x, struct hash128 key, uint64_t body_i
     return true;
 }
 
+/* The far block of a record into `room`; one that is not whole ends early. */
+static struct span get_far(struct store_step *x, uint64_t far_id, size_t bytes, char *room)
+{
+    struct span chunk;
+    size_t at = 0;
+    for (uint64_t key = far_id << CHUNK_BITS; at < bytes; key++, at += chunk.len) {
+        if (!lmdb_get(&x->txn, x->guard->body, span_of(&key, sizeof key), &chunk) ||
+            chunk.len > bytes - at)
+            break;
+        memcpy(room + at, chunk.ptr, chunk.len);
+    }
+    return span_of(room, at);
+}
+
+/* Its record again with fewer reps. False: it cannot be read, or written. */
+static bool put_stripped(struct store_step *x, struct hash128 key, struct span near,
+                         const struct store_record *stripped)
+{
+    struct store_record r;
+    uint8_t bytes[STORE_RECORD_MAX];
+    uint64_t far_id = 0;
+    size_t len, far_bytes = 0;
+    struct key_bytes k = key_of(key);
+    (void)store_record_far(near, &far_id, &far_bytes);
+    char *room = must_alloc(far_bytes + 1);
+    struct span far = get_far(x, far_id, far_bytes, room);
+    bool ok = store_record_decode(near, far, &r) == ERR_OK;
+    if (ok) {
+        r.rep_count = stripped->rep_count;
+        memcpy(r.rep, stripped->rep, sizeof r.rep);
+        ok = encode(x, &r, bytes, &len) == ERR_OK;
+    }
+    if (ok)
+        lmdb_put(&x->txn, x->guard->meta, span_of(k.bytes, sizeof k.bytes),
+                 span_of(bytes, len));
+    if (ok && far_id)
+        discard(x, far_id);
+    free(room);
+    return ok;
+}
+
+bool store_order_strip(struct store_step *x, struct hash128 key, uint64_t body_id,
+                       uint64_t below_id)
+{
+    struct key_bytes k = key_of(key);
+    char near[STORE_RECORD_MAX]; /* what is read moves as the transaction writes */
+    struct span value;
+    struct old old;
+    x->cost += COST_RECORD + 1;
+    if (!lmdb_get(&x->txn, x->guard->meta, span_of(k.bytes, sizeof k.bytes), &value) ||
+        value.len > sizeof near)
+        return false;
+    memcpy(near, value.ptr, value.len);
+    value = span_of(near, value.len);
+    if (!read_old(value, &old) || old.record.kind != STORE_OBJECT ||
+        old.record.rep[0].body_id != body_id)
+        return false;
+    struct store_record r = old.record;
+    r.rep_count = 1;
+    for (unsigned i = 1; i < old.record.rep_count; i++)
+        if (old.record.rep[i].body_id >= below_id)
+            r.rep[r.rep_count++] = old.record.rep[i];
+    if (r.rep_count == old.record.rep_count || !put_stripped(x, key, value, &r))
+        return false;
+    for (unsigned i = 1; i < old.record.rep_count; i++)
+        if (!has_body(&r, old.record.rep[i].body_id))
+            discard(x, old.record.rep[i].body_id);
+    return true;
+}
+
 static void apply_remove(struct store_step *x, struct store_remove *r)
 {
     struct old old;

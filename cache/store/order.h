@@ -56,5 +56,9 @@ uint64_t store_order_bytes(const struct store_job *job);
 
 /* Takes a record away if it has that body (any body: 0), its bodies too. Was it there? */
 bool store_order_erase(struct store_step *x, struct hash128 key, uint64_t body_id);
+/* Takes the reps from rep[1] on with a body id below `below_id` out of a record that has that
+ * body, and deletes their bodies. Were there any? */
+bool store_order_strip(struct store_step *x, struct hash128 key, uint64_t body_id,
+                       uint64_t below_id);
 /* Deletes chunks while the budget lasts. True: none is left, nor the pending record. */
 bool store_order_delete_body(struct store_step *x, uint64_t body_id);
