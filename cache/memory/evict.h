@@ -3,7 +3,8 @@
  * RAM: over the byte budget objects leave in SIEVE's order (the hand walks from old to new and
  * takes the first that was not hit since it last came by); what is on disk stays known. Disk:
  * the store's writer asks for victims; dead and expired ones go first, then those not hit since
- * the hand last came by. Pinned bodies and fills are passed over.
+ * the hand last came by. Such an object first gives up what was made of it, its other
+ * encodings, and itself the next time. Pinned bodies and fills are passed over.
  *
  * Thread: any; one shard lock at a time.
  */

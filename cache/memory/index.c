@@ -113,7 +113,8 @@ struct memory_fill *memory_place_fill(const struct memory_place *p)
 
 static struct memory_disk disk_of(const struct memory_entry *e)
 {
-    struct memory_disk d = {.pages = e->pages, .dead_at_s = (int64_t)e->dead_min * 60};
+    struct memory_disk d = {
+        .pages = e->pages, .dead_at_s = (int64_t)e->dead_min * 60, .forms = e->forms};
     if (e->kind == MEMORY_DISK)
         d.body_id = e->value;
     else if (e->kind == MEMORY_OBJECT && e->on_disk)
@@ -182,7 +183,7 @@ static void displace(struct memory_place *p)
         p->fills[p->fill_count++] = memory_entry_pointer(e);
     }
     e->kind = MEMORY_NOTHING;
-    e->on_disk = 0;
+    e->on_disk = e->forms = 0;
     e->pages = e->dead_min = 0;
 }
 
@@ -204,20 +205,38 @@ static void set(struct memory_entry *e, enum memory_kind kind, uint64_t value)
     e->value = value & ((UINT64_C(1) << 48) - 1);
 }
 
+static bool is_on_disk(const struct memory_object *o)
+{
+    return o->body_id && atomic_load_explicit(&o->on_disk, memory_order_acquire);
+}
+
+uint32_t memory_index_pages(const struct memory_tier *t, const struct memory_object *o)
+{
+    return is_on_disk(o) && o->body_bytes > 0 ? store_pages(t->store, (uint64_t)o->body_bytes)
+                                              : 0;
+}
+
 struct memory_disk memory_index_disk(const struct memory_tier *t, const struct memory_object *o)
 {
-    bool on = atomic_load_explicit(&o->on_disk, memory_order_acquire);
-    return (struct memory_disk){
-        .body_id = on ? o->body_id : 0,
-        .pages = on && o->body_bytes > 0 ? store_pages(t->store, (uint64_t)o->body_bytes) : 0,
+    struct memory_disk d = {
+        .body_id = is_on_disk(o) ? o->body_id : 0,
+        .pages = memory_index_pages(t, o),
         .dead_at_s = policy_freshness_dead_at_s(&o->facts, 0),
     };
+    for (uint8_t i = 0; d.body_id && i < o->form_count; i++) {
+        if (!is_on_disk(o->form[i]))
+            continue;
+        d.forms = true;
+        d.pages += memory_index_pages(t, o->form[i]);
+    }
+    return d;
 }
 
 static void describe(const struct memory_place *p, struct memory_entry *e)
 {
     struct memory_disk disk = memory_index_disk(p->index->tier, memory_entry_pointer(e));
     e->on_disk = disk.body_id != 0;
+    e->forms = disk.forms;
     e->pages = disk.pages;
     e->dead_min = minutes(disk.dead_at_s);
 }
@@ -237,6 +256,7 @@ void memory_place_set_disk(struct memory_place *p, const struct memory_disk *dis
     struct memory_entry *e = clear(p);
     set(e, MEMORY_DISK, disk->body_id);
     e->on_disk = 1;
+    e->forms = disk->forms;
     e->pages = disk->pages;
     e->dead_min = minutes(disk->dead_at_s);
     atomic_fetch_add_explicit(&p->index->objects, 1, memory_order_relaxed);
@@ -359,7 +379,7 @@ void memory_index_disk_gone(struct memory_index *x)
                 atomic_store_explicit(&o->on_disk, false, memory_order_release);
                 for (uint8_t f = 0; f < o->form_count; f++)
                     atomic_store_explicit(&o->form[f]->on_disk, false, memory_order_release);
-                p.entry->on_disk = 0;
+                p.entry->on_disk = p.entry->forms = 0;
             }
         }
         pthread_mutex_unlock(&s->lock);

@@ -57,10 +57,14 @@ struct memory_disk {
     uint64_t body_id; /* 0: none */
     uint32_t pages;
     int64_t dead_at_s; /* 0: not known */
+    bool forms;        /* `pages` has those of other encodings, too; false: there are none, or
+                        * they are about to go */
 };
 
 struct memory_disk memory_index_disk(const struct memory_tier *t,
                                      const struct memory_object *o);
+/* Pages of its own body alone. */
+uint32_t memory_index_pages(const struct memory_tier *t, const struct memory_object *o);
 
 /* What a primary key knows of its variants. The series is drawn as the names first come, and is
  * part of the variants' keys: those of before the names were forgotten are never met again. */

@@ -6,7 +6,7 @@
 #include "cache/memory/deposit.h"
 #include "cache/memory/evict.h"
 #include "cache/memory/fill.h"
-#include "cache/memory/object.h"
+#include "cache/memory/form.h"
 #include "cache/memory/tier.h"
 
 #define FIRST_BYTES ((size_t)16384) /* when nothing is known about the size */
@@ -16,10 +16,15 @@ struct load {
     struct store_load load;
     struct store_read read;
     struct store_check check;
-    struct memory_fill *fill; /* held */
-    struct memory_object *object;
+    struct memory_fill *fill;     /* held */
+    struct memory_object *object; /* held: without forms until all have come */
     char *texts, *first;
-    size_t got;
+    unsigned rep;                             /* which of the record's is read now */
+    char *form_body;                          /* of that one; rep[0] is read into the object */
+    size_t got;                               /* of it */
+    struct memory_object *form[MEMORY_FORMS]; /* held */
+    uint8_t form_count;
+    bool left_out; /* a form that cannot be had: the record shall not name it any more */
 };
 
 static void finish(struct load *l)
@@ -28,6 +33,9 @@ static void finish(struct load *l)
     struct memory_tier *t = l->fill->tier;
     memory_fill_drop(l->fill);
     memory_object_drop(l->object);
+    while (l->form_count)
+        memory_object_drop(l->form[--l->form_count]);
+    free(l->form_body);
     store_check_fini(&l->check);
     free(l->load.memory);
     free(l->texts);
@@ -65,18 +73,117 @@ static void publish(struct load *l)
     if (is_mine(l, &p)) {
         memory_place_set_object(&p, o);
         memory_place_used(&p);
+        if (l->left_out)
+            memory_deposit_rewrite(o, NULL);
     }
     memory_place_close(&p);
     finish(l);
 }
 
+/* --- forms --- */
+
+/* The object with what came of its forms. Not at once, because the memory of a larger body
+ * stays that of the first version, which would hold its forms for as long. */
+static void join_forms(struct load *l)
+{
+    struct http_fields hidden;
+    struct memory_seed seed;
+    if (!l->form_count)
+        return;
+    memory_object_seed(l->object, &hidden, &seed);
+    seed.body_of = l->object;
+    memcpy(seed.form, l->form, sizeof(seed.form));
+    seed.form_count = l->form_count;
+    struct memory_object *o = memory_object_create(l->object->tier, &seed);
+    l->left_out = l->left_out || !o;
+    if (!o)
+        return;
+    memory_object_drop(l->object);
+    l->object = o;
+}
+
+/* Such as are made here, one of each; others are not met by anybody. */
+static bool is_form(const struct load *l, const struct store_rep *rep)
+{
+    bool known = rep->encoding == l->object->encoding;
+    for (uint8_t i = 0; i < l->form_count; i++)
+        known = known || l->form[i]->encoding == rep->encoding;
+    return !known && rep->flags & STORE_REP_DERIVED && rep->bytes &&
+           (POLICY_BIT(rep->encoding) & (POLICY_MAKEABLE | POLICY_BIT(POLICY_IDENTITY)));
+}
+
+static void form_came(struct load *l)
+{
+    const struct store_rep *rep = &l->load.record.rep[l->rep];
+    struct http_fields hidden;
+    struct memory_seed seed;
+    memory_object_seed(l->object, &hidden, &seed);
+    struct memory_form_body body = {
+        .encoding = (enum policy_encoding)rep->encoding,
+        .best = rep->flags & STORE_REP_BEST,
+        .bytes = rep->bytes,
+        .in_memory = span_of(l->form_body, l->form_body ? (size_t)rep->bytes : 0),
+        .body_id = rep->body_id,
+        .xxh3 = rep->xxh3,
+        .on_disk = true,
+    };
+    struct memory_object *form = memory_form_create(l->fill->tier, &seed, &body);
+    if (form)
+        l->form[l->form_count++] = form;
+    else
+        l->left_out = true;
+}
+
 static void read_more(struct load *l);
+
+/* rep[l->rep] is done with: on to the next form. */
+static void read_next(struct load *l)
+{
+    const struct store_record *r = &l->load.record;
+    /* Those of an object known to have none are about to be deleted. */
+    bool may = !l->fill->under_disk.body_id || l->fill->under_disk.forms;
+    free(l->form_body);
+    l->form_body = NULL;
+    l->got = 0;
+    while (may && ++l->rep < r->rep_count) {
+        const struct store_rep *rep = &r->rep[l->rep];
+        if (!is_form(l, rep)) {
+            l->left_out = true;
+            continue;
+        }
+        if (rep->bytes > MEMORY_BODY_MAX) {
+            form_came(l);
+            continue;
+        }
+        store_check_fini(&l->check);
+        l->form_body = malloc((size_t)rep->bytes);
+        if (l->form_body) {
+            read_more(l);
+            return;
+        }
+        l->left_out = true;
+    }
+    join_forms(l);
+    publish(l);
+}
+
+/* --- bodies --- */
+
+static void cannot_read(struct load *l, enum err e)
+{
+    if (l->rep == 0) {
+        not_there(l, e);
+        return;
+    }
+    l->left_out = true;
+    read_next(l);
+}
 
 static void more_came(struct store_job *job)
 {
     struct load *l = CONTAINER_OF(job, struct load, read.job);
     if (job->err != ERR_OK || l->read.got == 0) {
-        not_there(l, job->err == ERR_OK ? ERR_CORRUPT : job->err);
+        cannot_read(l, job->err == ERR_OK ? ERR_CORRUPT : job->err);
         return;
     }
     l->got += l->read.got;
@@ -85,21 +192,24 @@ static void more_came(struct store_job *job)
 
 static void read_more(struct load *l)
 {
-    size_t bytes = l->object->body.len;
+    const struct store_rep *rep = &l->load.record.rep[l->rep];
+    size_t bytes = l->rep ? (size_t)rep->bytes : l->object->body.len;
     if (l->got == bytes) {
-        publish(l);
+        if (l->rep)
+            form_came(l);
+        read_next(l);
         return;
     }
     l->read = (struct store_read){
         .job.done = more_came,
-        .rep = l->load.record.rep[0],
+        .rep = *rep,
         .at = l->got,
-        .out = memory_object_body_room(l->object) + l->got,
+        .out = (l->rep ? l->form_body : memory_object_body_room(l->object)) + l->got,
         .room = bytes - l->got < STORE_SLICE_MAX ? bytes - l->got : STORE_SLICE_MAX,
         .check = l->load.check,
     };
     if (store_read(l->fill->tier->store, &l->read) != ERR_OK)
-        not_there(l, ERR_CLOSED);
+        cannot_read(l, ERR_CLOSED);
 }
 
 static enum err make_object(struct load *l, struct arena *a)
@@ -126,6 +236,9 @@ static enum err make_object(struct load *l, struct arena *a)
         .tag_count = r->tag_count,
         .stored = true,
         .soft_purged = r->flags & STORE_RECORD_STALE,
+        .encoding = (uint8_t)policy_encoding_of(&sent),
+        .marks = (uint8_t)((r->flags & STORE_RECORD_DENSE ? MEMORY_MARK_DENSE : 0) |
+                           (r->flags & STORE_RECORD_BROKEN ? MEMORY_MARK_BROKEN : 0)),
     };
     l->object = memory_object_create(l->fill->tier, &seed);
     return l->object ? ERR_OK : ERR_SYS;

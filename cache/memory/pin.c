@@ -122,10 +122,11 @@ void memory_pin_doom(struct memory_pins *p, uint64_t body_id)
         drop_body(p, body_id);
 }
 
-bool memory_pin_is_held(struct memory_pins *p, uint64_t body_id)
+uint32_t memory_pin_holders(struct memory_pins *p, uint64_t body_id)
 {
     struct shard *s;
-    bool held = *find(p, body_id, &s);
+    struct pin **at = find(p, body_id, &s);
+    uint32_t holders = *at ? (*at)->holders : 0;
     pthread_mutex_unlock(&s->lock);
-    return held;
+    return holders;
 }

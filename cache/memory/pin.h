@@ -20,4 +20,4 @@ void memory_pin_destroy(struct memory_pins *p); /* NULL ok */
 void memory_pin_hold(struct memory_pins *p, uint64_t body_id);
 void memory_pin_release(struct memory_pins *p, uint64_t body_id);
 void memory_pin_doom(struct memory_pins *p, uint64_t body_id); /* once per body */
-bool memory_pin_is_held(struct memory_pins *p, uint64_t body_id);
+uint32_t memory_pin_holders(struct memory_pins *p, uint64_t body_id);

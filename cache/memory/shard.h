@@ -24,8 +24,9 @@ struct memory_entry {
     uint64_t kind : 3;   /* enum memory_kind */
     uint64_t used : 2;   /* seen since the hand last came by, saturating */
     uint64_t on_disk : 1;
-    uint32_t pages;    /* on disk; of VARY: memory_vary_mark */
-    uint32_t dead_min; /* minutes since 1970: no use without its validators any more */
+    uint64_t forms : 1; /* on disk in other encodings, too */
+    uint32_t pages;     /* on disk; of VARY: memory_vary_mark */
+    uint32_t dead_min;  /* minutes since 1970: no use without its validators any more */
 };
 _Static_assert(sizeof(struct memory_entry) == 32, "a million objects in 40 MB");
 

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "base/arena.h"
+#include "cache/memory/deposit.h"
 #include "cache/memory/epoch.h"
 #include "cache/memory/fill.h"
 #include "cache/memory/index.h"
@@ -123,6 +124,8 @@ struct mark {
 static void marked(struct store_job *job)
 {
     struct mark *m = CONTAINER_OF(job, struct mark, rewrite.job);
+    for (unsigned i = 0; job->err == ERR_OK && i < m->rewrite.replaced_count; i++)
+        memory_pin_doom(m->sweep->tier->pins, m->rewrite.replaced[i]);
     atomic_fetch_sub(&m->sweep->orders, 1);
     free(m);
 }
@@ -204,7 +207,10 @@ static void let_go(struct memory_sweep *s, struct memory_object *o)
 {
     struct memory_place p;
     memory_place_open(s->tier->index, o->key, &p);
-    if (memory_place_kind(&p) == MEMORY_OBJECT && memory_place_object(&p) == o)
+    /* Or a version with other forms; a merged 304 is newer than the purge. */
+    if (memory_place_kind(&p) == MEMORY_OBJECT &&
+        memory_object_same_body(memory_place_object(&p), o) &&
+        memory_place_object(&p)->fill_no == o->fill_no)
         memory_place_remove(&p);
     memory_place_close(&p);
     if (o->body_id)
@@ -259,10 +265,18 @@ static void see_record(void *context, struct hash128 key, const struct store_rec
     if (!newer && is == MEMORY_PURGED_HARD && kind == MEMORY_DISK &&
         memory_place_disk(&p).body_id == r->rep[0].body_id)
         memory_place_remove(&p);
+    /* And it knows which forms there are. */
+    bool in_ram = kind == MEMORY_OBJECT && !newer && is == MEMORY_PURGED_SOFT &&
+                  memory_place_disk(&p).body_id == r->rep[0].body_id;
+    if (in_ram) {
+        struct memory_object *o = memory_place_object(&p);
+        atomic_store_explicit(&o->soft_purged, true, memory_order_relaxed);
+        memory_deposit_rewrite(o, &s->orders);
+    }
     memory_place_close(&p);
     if (!newer && is == MEMORY_PURGED_HARD)
         order_removal(s, key, r->rep[0].body_id);
-    else if (!newer)
+    else if (!newer && !in_ram)
         order_mark(s, key, r);
     wait_orders(s, ORDERS_MAX);
 }

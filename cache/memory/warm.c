@@ -13,10 +13,10 @@
 #include "cache/memory/tier.h"
 #include "cache/store/store.h"
 
-#define MAGIC UINT64_C(0x5045524947454531) /* "PERIGEE1" */
+#define MAGIC UINT64_C(0x5045524947454532) /* "PERIGEE2" */
 #define HEAD_BYTES 32u                     /* magic, store_id, txnid, entries */
 #define ENTRY_BYTES                                                                            \
-    34u /* kind, key, body_id, pages, dead minutes; of VARY: names in the end                  \
+    34u /* kind, forms, key, body_id, pages, dead minutes; of VARY: names in the end           \
          */
 #define NAMES_MAX 4096u
 #define WALK_STEP 5000u
@@ -85,7 +85,7 @@ static void write_entry(void *context, const struct memory_seen *s)
     struct cursor c;
     cursor_write(&c, room, sizeof(room));
     cursor_put_u8(&c, vary ? MEMORY_VARY : MEMORY_DISK);
-    cursor_put_u8(&c, 0);
+    cursor_put_u8(&c, s->disk.forms);
     cursor_put_u64(&c, s->key.hi);
     cursor_put_u64(&c, s->key.lo);
     cursor_put_u64(&c, vary ? s->vary.names.len : s->disk.body_id);
@@ -161,7 +161,7 @@ static bool get_entry(struct file *f, struct entry *e)
         return false;
     cursor_read(&c, span_of(room, sizeof(room)));
     uint8_t kind = cursor_get_u8(&c);
-    (void)cursor_get_u8(&c);
+    e->disk.forms = cursor_get_u8(&c);
     e->key.hi = cursor_get_u64(&c);
     e->key.lo = cursor_get_u64(&c);
     uint64_t value = cursor_get_u64(&c);
@@ -265,9 +265,11 @@ static void see(void *context, struct hash128 key, const struct store_record *r)
         e.kind = MEMORY_DISK;
         e.disk = (struct memory_disk){
             .body_id = r->rep[0].body_id,
-            .pages = store_pages(w->tier->store, r->rep[0].bytes),
             .dead_at_s = policy_freshness_dead_at_s(&r->facts, 0),
+            .forms = r->rep_count > 1,
         };
+        for (unsigned i = 0; i < r->rep_count; i++)
+            e.disk.pages += store_pages(w->tier->store, r->rep[i].bytes);
     } else {
         return;
     }

@@ -20,6 +20,17 @@ static inline void forms_open(struct scene *s, uint64_t memory_bytes)
     SCENE_UNTIL(s, !atomic_load(&s->cache->tier.scanning));
 }
 
+/* As forms_open, on a disk of 8 MiB. */
+static inline void forms_open_small(struct scene *s, uint64_t memory_bytes)
+{
+    forms_open(s, memory_bytes);
+    scene_close(s);
+    s->wake_fd = eventfd(0, EFD_NONBLOCK);
+    s->conf_cache.disk_bytes = STORE_MAP_MIN;
+    scene_open_again(s);
+    SCENE_UNTIL(s, !atomic_load(&s->cache->tier.scanning));
+}
+
 /* A restart; killed: without the snapshot of the index. */
 static inline void forms_reopen(struct scene *s, bool killed)
 {
@@ -157,7 +168,7 @@ static inline void forms_add(struct scene *s, struct memory_object *base,
 /* --- the disk --- */
 
 struct forms_disk {
-    uint64_t named[256];
+    uint64_t named[1024];
     unsigned named_count, records, reps;
     uint16_t flags; /* of all records together */
 };
@@ -193,7 +204,7 @@ static inline bool forms_names(const struct forms_disk *d, uint64_t body_id)
 }
 
 /* Every body that has chunks is named by a record, and every one named is there; nothing waits
- * for its deletion. Only of records without far blocks and bodies that are not empty. */
+ * for its deletion. No body may be empty. */
 static inline bool forms_disk_is_exact(struct scene *s)
 {
     struct store *store = s->cache->tier.store;
@@ -202,9 +213,16 @@ static inline bool forms_disk_is_exact(struct scene *s)
     uint64_t last = 0;
     unsigned bodies = 0;
     bool exact = true;
+    uint64_t far_id;
+    size_t far_bytes;
     struct forms_disk d = forms_on_disk(s);
     struct store_slot *slot = store_slice_begin(&store->slices, &err);
     assert_non_null(slot);
+    lmdb_cursor_open(&c, &slot->txn, store->guard.meta);
+    for (bool more = lmdb_cursor_next(&c); more; more = lmdb_cursor_next(&c))
+        if (store_record_far(c.value, &far_id, &far_bytes))
+            d.named[d.named_count++] = far_id;
+    lmdb_cursor_close(&c);
     lmdb_cursor_open(&c, &slot->txn, store->guard.body);
     for (bool more = lmdb_cursor_next(&c); more; more = lmdb_cursor_next(&c)) {
         uint64_t key;
