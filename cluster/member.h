@@ -16,10 +16,11 @@
 #include "base/addr.h"
 #include "base/hash.h"
 #include "cluster/random.h"
+#include "cluster/wire/message.h"
 
 #define CLUSTER_NAME_MAX 128 /* as Serf's */
-#define CLUSTER_META_MAX 512
-#define CLUSTER_VSN_BYTES 6 /* pmin pmax pcur dmin dmax dcur */
+#define CLUSTER_META_MAX WIRE_META_MAX
+#define CLUSTER_VSN_BYTES WIRE_VSN_BYTES /* pmin pmax pcur dmin dmax dcur */
 
 /* As the numbers of a push/pull. */
 enum cluster_state { CLUSTER_ALIVE, CLUSTER_SUSPECT, CLUSTER_DEAD, CLUSTER_LEFT };
@@ -27,6 +28,7 @@ enum cluster_state { CLUSTER_ALIVE, CLUSTER_SUSPECT, CLUSTER_DEAD, CLUSTER_LEFT 
 struct cluster_suspicion;
 
 struct cluster_member {
+    uint64_t id; /* keyed hash of the name */
     struct addr addr;
     uint32_t incarnation;
     uint8_t vsn[CLUSTER_VSN_BYTES];
@@ -65,6 +67,7 @@ void cluster_members_destroy(struct cluster_members *t);
 uint32_t cluster_members_count(const struct cluster_members *t);
 /* index < count; the order changes when members are added or dropped. */
 struct cluster_member *cluster_members_at(const struct cluster_members *t, uint32_t index);
+uint64_t cluster_members_id(const struct cluster_members *t, struct span name); /* of anybody */
 struct cluster_member *cluster_members_find(const struct cluster_members *t, struct span name);
 /* Adds a member that is dead, without address and meta; its name must not be in the table.
  * ERR_LIMIT: table full, name empty or too long. */

@@ -37,6 +37,7 @@
 #pragma once
 
 #include "cluster/member.h"
+#include "cluster/wire/message.h"
 
 #define CLUSTER_SWIM_MEMBERS_MAX 20000u
 #define CLUSTER_SWIM_STREAMS 128u
@@ -46,6 +47,7 @@
 #define CLUSTER_SWIM_INBOX_TICK 256u /* user messages given up per tick */
 #define CLUSTER_SWIM_OUTBOX 4096u
 #define CLUSTER_SWIM_HEALTH_MAX 7u
+#define CLUSTER_SWIM_PAYLOAD_MAX 512u
 #define CLUSTER_SWIM_PACKET_MAX 1400u /* of ours; others' may have 64 KiB */
 
 struct wire_keyring;
@@ -88,7 +90,8 @@ struct cluster_swim_upper {
     /* For push/pull; the span lives until the next call of this function. */
     struct span (*local_state)(void *user, bool join);
     void (*remote_state)(void *user, struct span bytes, bool join);
-    struct span (*ack_payload)(void *user); /* as local_state */
+    /* As local_state; at most CLUSTER_SWIM_PAYLOAD_MAX bytes. */
+    struct span (*ack_payload)(void *user);
     /* A direct probe was answered. */
     void (*acked)(void *user, const struct cluster_member *m, int64_t rtt_us,
                   struct span payload);
@@ -126,8 +129,9 @@ struct cluster_swim_output {
 struct cluster_swim_counters {
     uint64_t packets_in, packets_out, bytes_in, bytes_out; /* datagrams */
     uint64_t streams_in, streams_out, stream_bytes_in, stream_bytes_out;
-    uint64_t dropped_sealed; /* does not open: wrong key, plain, damaged */
-    uint64_t dropped_syntax, dropped_limit, dropped_refused, dropped_unknown;
+    uint64_t faults[WIRE_FAULTS]; /* what could not be read, packets and streams */
+    uint64_t dropped_refused;     /* readable, and not believed: names, versions, addresses */
+    uint64_t dropped_unknown;     /* acks and nacks of no probe, pings meant for others */
     uint64_t dropped_output, dropped_inbox, dropped_stream, dropped_relay, dropped_member;
     uint64_t probes, probes_failed, probes_indirect, probes_by_stream; /* the last: saved so */
     uint64_t relayed, nacks_in, nacks_out;
