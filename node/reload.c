@@ -5,6 +5,7 @@
 
 #include "base/counter.h"
 #include "base/log.h"
+#include "cache/cache.h"
 #include "conf/load.h"
 #include "node/change.h"
 #include "node/io/loop_ev.h"
@@ -131,6 +132,7 @@ static void put_in_force(struct node *n, struct setup *next, struct node_ports *
     struct front_log_sink *log_leaving = log ? NULL : n->log;
     if (node_change_renames(leaving->conf, next->conf))
         node_purges_rename(n->purges, next->conf);
+    cache_set_variants(n->cache, &next->conf->cache.variants);
     n->setup = next;
     setup_drop(n->front.setup);
     n->front.setup = setup_hold(next);
