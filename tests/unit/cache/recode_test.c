@@ -272,6 +272,29 @@ static void test_zeros(void **state)
     scene_close(&s);
 }
 
+/* Once something came out, one peek takes no more than 64 KiB, in pieces of 16. */
+static void test_turn(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct span piece;
+    scene_open(&s, NULL, 16 * MB);
+    char *body = must_alloc(MB);
+    uint32_t x = 1;
+    for (size_t i = 0; i < 17000; i++) { /* a block of gzip, of 8 KiB, and a bit */
+        x = x * 1664525 + 1013904223;
+        body[i] = (char)('a' + (x >> 28));
+    }
+    struct client *c = hit(&s, "/x", span_of(body, MB));
+    struct memory_recode *r = memory_recode_create(&c->reader, POLICY_IDENTITY, POLICY_GZIP);
+    assert_int_equal(memory_recode_peek(r, &piece), ERR_OK);
+    assert_true(c->reader.at >= 17000 && c->reader.at < 80 << 10);
+    memory_recode_destroy(r);
+    client_destroy(c);
+    free(body);
+    scene_close(&s);
+}
+
 /* A large one, whose reader waits for each slice. */
 static void test_from_disk(void **state)
 {
@@ -439,10 +462,15 @@ static void test_at_most(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_object_both_ways), cmocka_unit_test(test_trickle),
-        cmocka_unit_test(test_decode_trickle),   cmocka_unit_test(test_zeros),
-        cmocka_unit_test(test_from_disk),        cmocka_unit_test(test_broken),
-        cmocka_unit_test(test_broken_arriving),  cmocka_unit_test(test_fetch_fails),
+        cmocka_unit_test(test_object_both_ways),
+        cmocka_unit_test(test_trickle),
+        cmocka_unit_test(test_decode_trickle),
+        cmocka_unit_test(test_zeros),
+        cmocka_unit_test(test_turn),
+        cmocka_unit_test(test_from_disk),
+        cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_broken_arriving),
+        cmocka_unit_test(test_fetch_fails),
         cmocka_unit_test(test_at_most),
     };
     counter_thread_init();

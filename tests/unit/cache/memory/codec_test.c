@@ -461,7 +461,7 @@ static void test_memory(void **state)
         {"gzip, quick", true, POLICY_GZIP, 0, -1, 256 << 10, 300 << 10},
         {"gzip, best", true, POLICY_GZIP, 9, -1, 256 << 10, 300 << 10},
         {"gzip, decoding", false, POLICY_GZIP, 0, -1, 40 << 10, 64 << 10},
-        {"zstd, quick", true, POLICY_ZSTD, 0, -1, 256 << 10, 1 << 20},
+        {"zstd, quick", true, POLICY_ZSTD, 0, -1, 256 << 10, 2 << 20},
         {"zstd, quick and small", true, POLICY_ZSTD, 0, 5000, 8 << 10, 256 << 10},
         {"zstd, best", true, POLICY_ZSTD, 19, -1, 8 << 20, 128 << 20},
         {"zstd, decoding", false, POLICY_ZSTD, 0, -1, 16 << 10, 256 << 10},
