@@ -14,14 +14,14 @@
 
 struct cache_form {
     struct policy_form is;
-    struct memory_object *object; /* held: the form, or the object as received */
+    struct memory_object *object; /* the form, or the object as received; lives with that */
+    bool chose;                   /* there was something to choose from: accept is known */
     struct policy_accept accept;
 };
 
 /* `arriving`: the object is not complete yet; `first`: this client's request brought it. */
 void cache_form_choose(struct cache *c, const struct cache_ask *ask, struct memory_object *o,
                        bool arriving, bool first, struct cache_form *out);
-void cache_form_fini(struct cache_form *f);
 /* May this client be given any form of it, without asking the origin? Not when it takes neither
  * the coding that was received nor anything that can be made of it. */
 bool cache_form_suits(const struct cache_ask *ask, const struct memory_object *o);

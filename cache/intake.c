@@ -4,6 +4,7 @@
 
 #include "base/counter.h"
 #include "cache/core.h"
+#include "cache/form.h"
 #include "cache/memory/deposit.h"
 #include "cache/memory/fill.h"
 #include "cache/memory/object.h"
@@ -51,10 +52,12 @@ void cache_intake_begin(struct cache_intake *i, struct cache *c, struct cache_an
         .key = ask->key,
         .site = ask->site,
         .route = ask->route,
+        .variants = ask->variants,
         .mailbox = mailbox,
         .room = room,
         .requested_at_s = ask->now_s,
         .pass = answer->verdict == CACHE_PASS,
+        .plain = answer->plain,
     };
     struct detail *d = must_alloc(sizeof(*d));
     arena_init(&d->arena, DETAIL_ARENA_BYTES);
@@ -75,15 +78,23 @@ bool cache_intake_request_fields(struct cache_intake *i, struct http_fields *fie
                                  struct arena *a)
 {
     static const struct http_fields none;
-    if (i->pass)
-        return true;
+    if (i->pass && i->plain)
+        return policy_encoding_ask(fields, NULL, a);
+    if (i->pass) {
+        /* A HEAD's answer is compared with what is stored, so it is asked as that was. */
+        bool head = i->request->method == HTTP_HEAD && i->route->cache;
+        return policy_encoding_map_back(fields, a) &&
+               (!head || policy_encoding_ask(fields, i->variants, a));
+    }
     /* The whole object is wanted, whatever this client asked of it. A hard purge takes the
      * validators, too. */
     if (i->validating && cache_renew_is_dead(i)) {
         memory_object_drop(i->validating);
         i->validating = NULL;
     }
-    return policy_validate_ask(i->validating ? &i->validating->block.fields : &none, fields, a);
+    return policy_validate_ask(i->validating ? &i->validating->block.fields : &none, fields,
+                               a) &&
+           policy_encoding_ask(fields, i->variants, a);
 }
 
 void cache_intake_sent(struct cache_intake *i, int64_t now_s)
@@ -102,7 +113,8 @@ void cache_intake_interim(struct cache_intake *i, const struct http_response *r)
 
 static struct cache_response_ask ask_of(const struct cache_intake *i, int64_t now_s)
 {
-    return (struct cache_response_ask){i->request, i->site, i->route, i->requested_at_s, now_s};
+    return (struct cache_response_ask){i->request,  i->site,           i->route,
+                                       i->variants, i->requested_at_s, now_s};
 }
 
 static enum cache_take fail_head(struct cache_intake *i, enum cache_failure why, int64_t now_s)
@@ -151,7 +163,9 @@ static enum cache_take give_private(struct cache_intake *i, const struct http_re
     struct cache_response_ask ask = ask_of(i, now_s);
     struct cache_response plain;
     d->shared = d->storing = false;
-    if (!cache_response_plain(&ask, r, &d->arena, &plain))
+    if (!cache_response_plain(&ask, r, &d->arena, &plain) ||
+        (i->pass && r->status == 304 &&
+         !policy_encoding_map_forth(&i->request->fields, &plain.sent, &d->arena)))
         return fail_head(i, CACHE_FAILURE_PROTOCOL, now_s);
     plain.facts.received_at_s = plain.facts.date_at_s = plain.facts.requested_at_s = now_s;
     plain.facts.max_age_s = plain.facts.expires_at_s = plain.facts.modified_at_s = POLICY_NONE;
@@ -425,7 +439,10 @@ void cache_intake_end(struct cache_intake *i, const struct http_fields *trailers
     struct memory_names names = cache_names(i->key, i->site);
     names.tags = o->tag_hash;
     names.tag_count = o->tag_count;
-    (void)memory_deposit_fill(i->fill, o, &names);
+    if (memory_deposit_fill(i->fill, o, &names)) {
+        struct cache_ask ask = {.request = i->request, .variants = i->variants};
+        cache_form_stored(i->cache, &ask, o);
+    }
     memory_object_drop(o);
 }
 

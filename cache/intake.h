@@ -42,10 +42,11 @@ struct cache_intake {
     const struct policy_key *key;
     const struct conf_site *site;
     const struct conf_route *route;
+    const struct conf_variants *variants;
     struct letter_mailbox *mailbox;
     void (*room)(struct cache_intake *i);
     int64_t requested_at_s;
-    bool pass, began, head_given, body_wanted, paused, posted;
+    bool pass, plain, began, head_given, body_wanted, paused, posted;
     void *detail; /* the implementation's own, owned */
 };
 
@@ -58,7 +59,8 @@ void cache_intake_begin(struct cache_intake *i, struct cache *c, struct cache_an
                         const struct cache_ask *ask, struct letter_mailbox *mailbox,
                         void (*room)(struct cache_intake *i));
 /* Turns the client's fields (a copy) into those of the origin request: takes conditionals and
- * Range out where the whole object is wanted, adds validators. False: arena full. */
+ * Range out where the whole object is wanted, adds validators; Accept-Encoding is ours for what
+ * may be shared (cache/policy/encoding.h). False: arena full. */
 bool cache_intake_request_fields(struct cache_intake *i, struct http_fields *fields,
                                  struct arena *a);
 /* When the request was sent: fixes requested_at_s and the fill_no. Again on a retry. */

@@ -2,6 +2,7 @@
 
 #include "base/counter.h"
 #include "cache/core.h"
+#include "cache/form.h"
 #include "cache/memory/deposit.h"
 #include "cache/memory/fill.h"
 #include "cache/memory/load.h"
@@ -84,6 +85,13 @@ static enum cache_forward why_validate(const struct looking *l, const struct mem
     const struct policy_wish none = POLICY_WISH_NONE;
     return reuse(l, o, p, &none) == POLICY_REUSE_VALIDATE ? CACHE_FORWARD_STALE
                                                           : CACHE_FORWARD_REQUEST;
+}
+
+/* Nothing of what is stored can be given to this client: a fetch of its own. */
+static void pass_plain(struct looking *l)
+{
+    l->out->plain = true;
+    pass(l, CACHE_FORWARD_VARY_MISS);
 }
 
 /* --- fetches --- */
@@ -176,7 +184,12 @@ static bool judge(struct looking *l, struct memory_place *p, struct memory_objec
     enum memory_purged is = is_same(l, o) ? purged(l, o) : MEMORY_PURGED_HARD;
     if (is == MEMORY_PURGED_HARD)
         return false;
-    switch (reuse(l, o, is, &l->wish)) {
+    enum policy_reuse reused = reuse(l, o, is, &l->wish);
+    if (reused != POLICY_REUSE_VALIDATE && !cache_form_suits(l->ask, o)) {
+        pass_plain(l);
+        return true;
+    }
+    switch (reused) {
     case POLICY_REUSE_FRESH:
         give_object(l, o);
         if (!fill)
@@ -356,6 +369,8 @@ void cache_lookup(struct cache *c, const struct cache_ask *ask, struct cache_ans
         pass(&l, CACHE_FORWARD_METHOD);
     } else if (!ask->route->cache || ask->request->body_bytes != 0) {
         pass(&l, CACHE_FORWARD_BYPASS);
+    } else if (ask->alone && ask->plain) {
+        pass_plain(&l);
     } else if (ask->alone) {
         pass(&l, CACHE_FORWARD_MISS);
     } else {

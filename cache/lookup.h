@@ -25,6 +25,7 @@ struct cache_ask {
     const struct conf_variants *variants; /* NULL: nothing is made or asked for */
     int64_t now_s;
     bool alone; /* do not join (a reader that was cut over, a split waiter) */
+    bool plain; /* with alone: the client takes nothing of what came; ask for identity */
 };
 
 enum cache_verdict {
@@ -56,7 +57,8 @@ struct cache_answer {
     struct memory_object *object; /* held; NULL: none */
     struct memory_fill *fill;     /* held; NULL: none */
     bool from_disk;               /* JOIN: the fill comes from the store, not from an origin */
-    int64_t age_s, fresh_left_s;  /* of `object` at now_s */
+    bool plain; /* PASS: ask the origin for identity, whatever the client takes */
+    int64_t age_s, fresh_left_s; /* of `object` at now_s */
 };
 
 void cache_lookup(struct cache *c, const struct cache_ask *ask, struct cache_answer *out);

@@ -4,6 +4,7 @@
 
 #include "base/http/date.h"
 #include "cache/memory/epoch.h"
+#include "cache/policy/encoding.h"
 #include "cache/policy/vary.h"
 
 static int compare(const void *a, const void *b)
@@ -83,6 +84,16 @@ static bool sort_fields(const struct sorting *s, const struct http_response *r, 
     return http_fields_find(&out->sent, HTTP_NAME_DATE) || add_date(&out->sent, a, s->now_s);
 }
 
+/* Could another client get another encoding of it? */
+static bool varies(const struct cache_response_ask *ask, const struct http_response *r)
+{
+    if (policy_encoding_of(&r->fields) != POLICY_IDENTITY)
+        return true;
+    return ask->variants && (ask->variants->encode_zstd || ask->variants->encode_gzip) &&
+           policy_encoding_may_change(r->status, &r->fields) &&
+           policy_encoding_is_worth(ask->variants, &r->fields, r->body_bytes);
+}
+
 bool cache_response_read(const struct cache_response_ask *ask, const struct http_response *r,
                          struct memory_epoch *e, struct arena *a, struct cache_response *out)
 {
@@ -104,7 +115,9 @@ bool cache_response_read(const struct cache_response_ask *ask, const struct http
     if (out->verdict == POLICY_STORE_YES &&
         policy_vary_names(&r->fields, a, &out->vary_names) != ERR_OK)
         return false;
-    return sort_fields(&sorting, r, a, out);
+    return sort_fields(&sorting, r, a, out) &&
+           (out->verdict != POLICY_STORE_YES || !varies(ask, r) ||
+            policy_encoding_vary(&out->sent, a));
 }
 
 bool cache_response_plain(const struct cache_response_ask *ask, const struct http_response *r,

@@ -1,7 +1,8 @@
 /* cache/response.h - a response as it will be kept: its fields sorted, its facts, may it be.
  *
  * Fields not to be kept are left out (Age and Cache-Status, those that a qualified directive
- * names, Set-Cookie where the site strips it); those needed again with a later 304 but not for
+ * names, Set-Cookie where the site strips it); Vary names Accept-Encoding where a client's own
+ * decides about the encoding that it gets; those needed again with a later 304 but not for
  * clients (tags, targeted cache control) go to a list of their own. A missing Date is added.
  *
  * Thread: any. Owns: nothing; lists and tags lie in the arena, values are borrowed.
@@ -29,6 +30,7 @@ struct cache_response_ask {
     const struct http_request *request;
     const struct conf_site *site;
     const struct conf_route *route;
+    const struct conf_variants *variants; /* NULL: no encodings are made */
     int64_t requested_at_s, now_s;
 };
 

@@ -107,6 +107,14 @@ enum memory_head memory_reader_head(struct memory_reader *r)
     return head;
 }
 
+void memory_reader_turn(struct memory_reader *r, struct memory_object *form)
+{
+    must(!r->fill && r->at == 0 && !r->slice);
+    memory_object_hold(form);
+    memory_object_drop(r->object);
+    r->object = form;
+}
+
 const struct http_response *memory_reader_interim(struct memory_reader *r)
 {
     struct memory_fill *f = r->fill;

@@ -60,6 +60,8 @@ void memory_reader_open_leader(struct memory_reader *r, struct cache *c, struct 
                                struct letter_mailbox *mailbox,
                                void (*woken)(struct memory_reader *r));
 enum memory_head memory_reader_head(struct memory_reader *r);
+/* Of an object that is complete, before the first peek: reads this form of it from here on. */
+void memory_reader_turn(struct memory_reader *r, struct memory_object *form);
 /* The next interim response that arrived before the head; NULL: none (now). Borrowed until the
  * reader closes. */
 const struct http_response *memory_reader_interim(struct memory_reader *r);

@@ -101,15 +101,19 @@ static bool is_taken(const struct policy_accept *accept, enum policy_encoding e)
 }
 
 /* The tag of another form than the one that the client would get now, in a coding that this
- * request takes: a cache behind us names the tags of all that it has. Empty: it is none. */
-static struct span find_other_form(struct span asked, const struct policy_stored *s)
+ * request takes: a cache behind us names the tags of all that it has. */
+static bool is_other_form(struct span asked, const struct policy_stored *s, struct span *out)
 {
     enum policy_encoding e;
+    if (!s->accept)
+        return false;
     if (policy_etag_weak_equal(s->base_etag, asked) && is_taken(s->accept, s->base))
-        return s->base_etag;
-    if (policy_encoding_etag_is_of(asked, base_etag(s), &e) && is_taken(s->accept, e))
-        return asked;
-    return (struct span){0};
+        *out = s->base_etag;
+    else if (policy_encoding_etag_is_of(asked, base_etag(s), &e) && is_taken(s->accept, e))
+        *out = asked;
+    else
+        return false;
+    return true;
 }
 
 /* *out_etag is empty when it is the form's own. */
@@ -127,8 +131,8 @@ static bool none_matches(const struct http_fields *f, const struct policy_stored
         while (policy_etag_next(&rest, &asked)) {
             if (policy_etag_weak_equal(own, asked))
                 return false;
-            if (s->accept && !other.len)
-                other = find_other_form(asked, s);
+            if (!other.len)
+                (void)is_other_form(asked, s, &other);
         }
     }
     *out_etag = other;

@@ -329,8 +329,12 @@ bool policy_encoding_ask(struct http_fields *request, const struct conf_variants
                                         "identity", "gzip",       "br",       "br, gzip",
                                         "zstd",     "zstd, gzip", "zstd, br", "zstd, br, gzip"};
     unsigned asked = 0;
+    struct policy_accept client;
+    policy_encoding_accept(request, &client);
     if (conf)
-        asked = conf->fetch_zstd * 4u + conf->fetch_br * 2u + conf->fetch_gzip * 1u;
+        asked = conf->fetch_zstd * 4u + conf->fetch_gzip * 1u;
+    if (conf && conf->fetch_br && client.weight[POLICY_BROTLI] >= 0)
+        asked += 2u;
     http_fields_remove(request, HTTP_NAME_ACCEPT_ENCODING);
     return http_fields_add_named(request, a, HTTP_NAME_ACCEPT_ENCODING,
                                  span_text(lists[asked]));

@@ -101,7 +101,8 @@ bool policy_encoding_etag_is_of(struct span tag, struct span base, enum policy_e
 /* --- towards the origin --- */
 
 /* The fetch of an object that all will share: Accept-Encoding is ours, `conf->fetch` in fixed
- * order, or "identity"; conf NULL: "identity". */
+ * order, or "identity"; conf NULL: "identity". br, which we cannot take apart, only when this
+ * client takes it. */
 bool policy_encoding_ask(struct http_fields *request, const struct conf_variants *conf,
                          struct arena *a);
 /* If-None-Match of a request that goes to the origin as it is: each tag with a suffix of ours

@@ -3,6 +3,7 @@
 #include "admin/admin.h"
 #include "cache/memory/object.h"
 #include "cache/policy/answer.h"
+#include "node/front/form.h"
 
 #define DATE_BYTES 29
 #define NUMBER_MAX 20
@@ -44,6 +45,11 @@ static bool add_way(const struct front_compose *c, struct http_response *r)
             http_fields_add_named(&r->fields, c->arena, HTTP_NAME_SERVER_TIMING, text));
 }
 
+static bool is_recoded(const struct front_compose *c)
+{
+    return c->form && front_form_is_recoded(c->form);
+}
+
 bool front_compose_add(struct http_response *r, struct arena *a, enum http_name id,
                        struct span value)
 {
@@ -70,12 +76,14 @@ bool front_compose_own(const struct front_compose *c, unsigned status,
     return true;
 }
 
-static bool compose_304(const struct front_compose *c, const struct memory_object *o,
-                        struct http_response *r)
+/* `etag`: of another form, which the client has; perhaps of an object that is let go soon. */
+static bool compose_304(const struct front_compose *c, const struct http_fields *fields,
+                        struct span etag, struct http_response *r)
 {
     r->status = 304;
     r->body_absent = true;
-    return policy_answer_fields_304(&o->block.fields, (struct span){0}, c->arena, &r->fields);
+    return arena_copy(c->arena, etag, &etag) &&
+           policy_answer_fields_304(fields, etag, c->arena, &r->fields);
 }
 
 static bool compose_416(const struct front_compose *c, const struct memory_object *o,
@@ -129,16 +137,42 @@ static void compose_whole(const struct front_compose *c, const struct memory_obj
                           struct memory_reader *reader, struct http_response *r,
                           struct front_deliver *d)
 {
+    bool recoded = is_recoded(c);
     r->status = o->status;
-    r->block = &o->block;
-    r->body_bytes = o->body_bytes;
+    if (recoded)
+        r->fields = c->form->fields;
+    else
+        r->block = &o->block;
+    r->body_bytes = recoded ? HTTP_LENGTH_UNKNOWN : o->body_bytes;
     r->length_declared =
-        o->body_bytes != HTTP_LENGTH_UNKNOWN && !http_status_is_bodyless(o->status);
+        r->body_bytes != HTTP_LENGTH_UNKNOWN && !http_status_is_bodyless(o->status);
     r->body_absent = c->request->method == HTTP_HEAD || http_status_is_bodyless(o->status);
     if (r->body_absent)
         front_deliver_nothing(d);
+    else if (recoded)
+        front_deliver_recoded(d, reader, c->form->recode);
     else
         front_deliver_all(d, reader);
+}
+
+static struct policy_stored stored_of(const struct front_compose *c,
+                                      const struct memory_object *o)
+{
+    struct policy_stored s = {
+        .status = o->status, .fields = &o->block.fields, .body_bytes = o->body_bytes};
+    const struct front_form *form = c->form;
+    if (!form)
+        return s;
+    if (is_recoded(c))
+        s.fields = &form->fields;
+    if (is_recoded(c) || o->derived) /* no ranges of what we made */
+        s.body_bytes = HTTP_LENGTH_UNKNOWN;
+    const struct http_field *etag = http_fields_find(&form->base->block.fields, HTTP_NAME_ETAG);
+    if (etag && form->chosen.chose) {
+        s.base_etag = etag->value;
+        s.accept = &form->chosen.accept;
+    }
+    return s;
 }
 
 bool front_compose_stored(const struct front_compose *c, const struct memory_object *o,
@@ -147,10 +181,10 @@ bool front_compose_stored(const struct front_compose *c, const struct memory_obj
 {
     struct http_response r = {.version = HTTP_1_1};
     struct policy_answer answer = {.kind = POLICY_ANSWER_WHOLE};
+    struct policy_stored stored = {.fields = &o->block.fields};
     bool ok = true;
     if (c->plan) {
-        struct policy_stored stored = {
-            .status = o->status, .fields = &o->block.fields, .body_bytes = o->body_bytes};
+        stored = stored_of(c, o);
         policy_answer_plan(c->request, &stored, &answer);
     }
     front_deliver_nothing(d);
@@ -165,7 +199,7 @@ bool front_compose_stored(const struct front_compose *c, const struct memory_obj
         ok = compose_ranges(c, o, &answer, reader, &r, d);
         break;
     case POLICY_ANSWER_NOT_MODIFIED:
-        ok = compose_304(c, o, &r);
+        ok = compose_304(c, stored.fields, answer.etag, &r);
         break;
     case POLICY_ANSWER_PRECONDITION_FAILED:
         return front_compose_own(c, 412, out, d);

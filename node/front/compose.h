@@ -13,6 +13,7 @@
 #include "node/front/rewrite.h"
 
 struct admin_answer;
+struct front_form;
 struct memory_object;
 
 struct front_compose {
@@ -20,12 +21,13 @@ struct front_compose {
     struct arena *arena;
     const char *date; /* HTTP date of now, 29 characters */
     struct front_cache_status cache;
-    bool cache_said;            /* the cache was asked: Cache-Status goes out */
-    enum cache_failure failure; /* NONE, or what Proxy-Status says */
-    int64_t age_s;              /* Age to send; -1: none */
-    bool plan;                  /* conditions and ranges of the request count */
-    uint64_t random;            /* for a multipart boundary */
-    bool timing;                /* Server-Timing is wanted */
+    bool cache_said;               /* the cache was asked: Cache-Status goes out */
+    enum cache_failure failure;    /* NONE, or what Proxy-Status says */
+    int64_t age_s;                 /* Age to send; -1: none */
+    bool plan;                     /* conditions and ranges of the request count */
+    const struct front_form *form; /* with plan: what was chosen */
+    uint64_t random;               /* for a multipart boundary */
+    bool timing;                   /* Server-Timing is wanted */
     int64_t total_us, origin_us;
 };
 
@@ -35,7 +37,7 @@ bool front_compose_own(const struct front_compose *c, unsigned status,
 /* One more field for an answer of our own. */
 bool front_compose_add(struct http_response *r, struct arena *a, enum http_name id,
                        struct span value);
-/* `reader` is open on `o`. */
+/* `reader` is open on `o`; a recoding of `form` is in *out_deliver when its bytes are sent. */
 bool front_compose_stored(const struct front_compose *c, const struct memory_object *o,
                           struct memory_reader *reader, struct http_response *out,
                           struct front_deliver *out_deliver);

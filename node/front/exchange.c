@@ -7,6 +7,7 @@
 #include "node/front/ask.h"
 #include "node/front/compose.h"
 #include "node/front/exchange_log.h"
+#include "node/front/form.h"
 #include "node/front/forward.h"
 #include "node/front/outcome.h"
 #include "node/front/pool.h"
@@ -111,8 +112,38 @@ static void answer_failure(struct front_exchange *x, enum cache_failure why)
 
 /* -- DELIVER: from the reader's object -- */
 
+static void look_again(struct front_exchange *x, bool alone);
+
+/* False: the answer was given otherwise, or will be. */
+static bool choose_form(struct front_exchange *x, struct front_form *out)
+{
+    *out = (struct front_form){.base = x->reader.object};
+    if (x->verdict == CACHE_PASS)
+        return true;
+    switch (front_form_choose(x->front->cache, &x->ask, &x->reader, x->verdict == CACHE_LEAD,
+                              x->memory, out)) {
+    case FRONT_FORM_READY:
+        return true;
+    case FRONT_FORM_UNSUITED:
+        x->ask.plain = true;
+        look_again(x, true);
+        return false;
+    case FRONT_FORM_BUSY:
+        answer(x, 503, "too many bodies are decoded at once");
+        return false;
+    case FRONT_FORM_NO_ROOM:
+        break;
+    }
+    front_form_fini(out, NULL);
+    answer(x, 500, "the answer's head is too large");
+    return false;
+}
+
 static void deliver(struct front_exchange *x, bool origin_failed)
 {
+    struct front_form form;
+    if (!choose_form(x, &form))
+        return;
     const struct memory_object *object = x->reader.object;
     const struct policy_facts *facts = &object->facts;
     struct front_compose c = compose_of(x);
@@ -130,9 +161,12 @@ static void deliver(struct front_exchange *x, bool origin_failed)
         if (front_outcome_is_reuse(&o) || facts->age_s > 0)
             c.age_s = policy_freshness_age_s(facts, x->front->loop->now_s);
         c.plan = true;
+        c.form = &form;
         c.random = hash_mix(x->id);
     }
-    if (front_compose_stored(&c, object, &x->reader, &x->response, &x->deliver))
+    bool ok = front_compose_stored(&c, object, &x->reader, &x->response, &x->deliver);
+    front_form_fini(&form, x->deliver.recode);
+    if (ok)
         give_head(x);
     else
         answer(x, 500, "the answer's head is too large");
@@ -426,7 +460,12 @@ static void serve(struct front_exchange *x)
         .request_id = x->id,
     };
     x->ask = (struct cache_ask){
-        .request = x->request, .key = &x->key, .site = x->site, .route = x->route};
+        .request = x->request,
+        .key = &x->key,
+        .site = x->site,
+        .route = x->route,
+        .variants = &x->setup->conf->cache.variants,
+    };
     look(x);
 }
 
@@ -534,6 +573,7 @@ void front_exchange_end(struct front_exchange *x, bool whole)
             front_ask_forget(x->ask_out);
         front_ask_destroy(x->asked);
         buf_fini(&x->collected);
+        front_deliver_fini(&x->deliver);
         setup_drop(x->setup);
         x->setup = NULL;
     }
