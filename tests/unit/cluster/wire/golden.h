@@ -26,12 +26,10 @@
 #define GOLDEN_ALIVE                                                                           \
     "0486a441646472a47f000003ab496e6361726e6174696f6e01a44d657461b3ff82a4726f6c65a4656467"     \
     "65a26463a3657533a44e6f6465a26e33a4506f7274cd1f0aa356736ea6010502020505"
-/* two of the above */
-#define GOLDEN_CRC_COMPOUND                                                                    \
-    "0c56bb93e50702004d004d0486a441646472a47f000003ab496e6361726e6174696f6e01a44d657461b3"     \
-    "ff82a4726f6c65a465646765a26463a3657533a44e6f6465a26e33a4506f7274cd1f0aa356736ea60105"     \
-    "020205050486a441646472a47f000003ab496e6361726e6174696f6e01a44d657461b3ff82a4726f6c65"     \
-    "a465646765a26463a3657533a44e6f6465a26e33a4506f7274cd1f0aa356736ea6010502020505"
+#define GOLDEN_ALIVE_N2                                                                        \
+    "0486a441646472a47f000002ab496e6361726e6174696f6e01a44d657461b3ff82a4726f6c65a4656467"     \
+    "65a26463a3657532a44e6f6465a26e32a4506f7274cd1f0aa356736ea6010502020505"
+#define GOLDEN_CRC_COMPOUND "0c56bb93e50702004d004d" GOLDEN_ALIVE GOLDEN_ALIVE_N2
 /* under GOLDEN_KEY */
 #define GOLDEN_SEALED_PING                                                                     \
     "0107f9fc378577bb0ff4cdfc14b60ed7850809d4b42b9ac82aaae60c5ae4a2dfbf2121dbc3a235763905"     \

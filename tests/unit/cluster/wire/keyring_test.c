@@ -100,7 +100,8 @@ static void derives(void **state)
     assert_true(span_equal(wire_key_span(&a), span_of(again, 32)));
     /* Known for good: nodes of all versions must agree. */
     char text[WIRE_KEY_TEXT_MAX];
-    assert_string_equal(wire_key_print(&a, text), "S9F4RRBlqKP08vgSYyt2WHRyjWm0Lh+dFKZsXnwqKkc=");
+    assert_string_equal(wire_key_print(&a, text),
+                        "S9F4RRBlqKP08vgSYyt2WHRyjWm0Lh+dFKZsXnwqKkc=");
 }
 
 static void opens_golden(void **state)
