@@ -9,8 +9,8 @@
  *
  * Thread: one owner.
  * Owns: its buffers. `message` and all it borrows live until wire_stream_fini.
- * Limits: `cap_bytes` (WIRE_ITEM_MAX to WIRE_STREAM_MAX) each for what came, what is unsealed and what
- *         is decompressed; memory grows with bytes that came, never by a length that was told.
+ * Limits: `cap_bytes` (WIRE_ITEM_MAX to WIRE_STREAM_MAX) each for what came, what is unsealed
+ * and what is decompressed; memory grows with bytes that came, never by a length that was told.
  *         WIRE_ITEM_MAX for a map. 1,000,000 nodes.
  */
 #pragma once
