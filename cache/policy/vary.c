@@ -25,7 +25,8 @@ static bool lower_copy(struct span s, struct arena *a, struct span *out)
     return true;
 }
 
-/* The distinct names, as written. False: refused. */
+/* The distinct names that split an object, as written. Accept-Encoding does not: encodings are
+ * chosen here, and origins are asked with a list of our own (encoding.h). False: refused. */
 static bool collect_names(const struct http_fields *f, struct span names[POLICY_VARY_NAMES],
                           size_t *out_count)
 {
@@ -37,6 +38,8 @@ static bool collect_names(const struct http_fields *f, struct span names[POLICY_
         size_t i = 0;
         if (span_equal(member, SPAN("*")) || !http_is_token(member))
             return false;
+        if (span_equal_nocase(member, http_name_text(HTTP_NAME_ACCEPT_ENCODING)))
+            continue;
         while (i < count && !span_equal_nocase(names[i], member))
             i++;
         if (i < count)
@@ -162,53 +165,10 @@ static bool normalise_language(struct span value, struct arena *a, struct span *
     return join(members, count, a, out);
 }
 
-/* Two codings were renamed and are the same (RFC 9110 8.4.1). */
-static struct span coding_name(struct span name)
-{
-    return span_equal(name, SPAN("x-gzip")) || span_equal(name, SPAN("x-compress"))
-               ? span_from(name, 2)
-               : name;
-}
-
-/* What the client takes, without how much it likes it: "br,gzip". A coding that is refused is
- * told ("!br") only where that changes the set: beside "*", and identity. */
-static bool normalise_encoding(struct span value, struct arena *a, struct span *out)
-{
-    struct preference at[MEMBERS_MAX];
-    struct span members[MEMBERS_MAX];
-    size_t count, kept = 0;
-    bool any = false;
-    if (!collect_preferences(value, a, at, &count))
-        return normalise_list(value, a, out);
-    for (size_t i = 0; i < count; i++)
-        any = any || (span_equal(at[i].name, SPAN("*")) && at[i].thousandths);
-    for (size_t i = 0; i < count; i++) {
-        struct span name = coding_name(at[i].name);
-        bool identity = span_equal(name, SPAN("identity"));
-        bool taken = at[i].thousandths > 0;
-        if (taken && identity)
-            continue; /* taken unless refused */
-        if (!taken && !identity && !any && !span_equal(name, SPAN("*")))
-            continue;
-        members[kept] = name;
-        if (!taken && !arena_printf(a, &members[kept], "!%.*s", SPAN_ARG(name)))
-            return false;
-        kept++;
-    }
-    qsort(members, kept, sizeof members[0], compare_spans);
-    size_t distinct = 0;
-    for (size_t i = 0; i < kept; i++)
-        if (!distinct || !span_equal(members[distinct - 1], members[i]))
-            members[distinct++] = members[i];
-    return join(members, distinct, a, out);
-}
-
 static bool normalise(enum http_name id, struct span value, struct arena *a, struct span *out)
 {
     if (id == HTTP_NAME_ACCEPT_LANGUAGE)
         return normalise_language(value, a, out);
-    if (id == HTTP_NAME_ACCEPT_ENCODING)
-        return normalise_encoding(value, a, out);
     return normalise_list(value, a, out);
 }
 
