@@ -61,7 +61,7 @@ static inline struct memory_object *forms_get(struct scene *s, const char *path)
     do {
         if (c)
             client_destroy(c);
-        c = client_ask(s, HTTP_GET, path, "");
+        c = client_ask(s, HTTP_GET, path, "accept-encoding: *"); /* whatever its base is in */
         if (c->answer.verdict == CACHE_JOIN) {
             client_open(c);
             SCENE_UNTIL(s, memory_reader_head(&c->reader) != MEMORY_HEAD_WAIT);
