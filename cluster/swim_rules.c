@@ -1,0 +1,286 @@
+#include "cluster/swim_core.h"
+
+#include <stdlib.h>
+
+static struct cluster_swim_claim claim_of(const struct cluster_member *m)
+{
+    return (struct cluster_swim_claim){
+        .name = cluster_member_name(m),
+        .meta = cluster_member_meta(m),
+        .addr = m->addr,
+        .vsn = m->vsn,
+        .incarnation = m->incarnation,
+    };
+}
+
+static void spread_alive(struct cluster_swim *s, uint64_t subject,
+                         const struct cluster_swim_claim *c)
+{
+    struct wire_message m = {
+        .type = WIRE_ALIVE,
+        .alive = {.incarnation = c->incarnation,
+                  .node = c->name,
+                  .addr = c->addr,
+                  .meta = c->meta},
+    };
+    memcpy(m.alive.vsn, c->vsn, sizeof(m.alive.vsn));
+    cluster_swim_spread(s, subject, &m);
+}
+
+void cluster_swim_tell_me(struct cluster_swim *s)
+{
+    struct cluster_swim_claim c = claim_of(s->me);
+    spread_alive(s, s->me->id, &c);
+}
+
+void cluster_swim_feel(struct cluster_swim *s, int delta)
+{
+    if (!s->lifeguard)
+        return;
+    int health = (int)s->health + delta;
+    int worst = (int)CLUSTER_SWIM_HEALTH_MAX;
+    s->health = (uint32_t)(health < 0 ? 0 : health > worst ? worst : health);
+}
+
+/* Somebody says something wrong about this node: say the truth with a higher number. */
+static void refute(struct cluster_swim *s, uint32_t their_incarnation)
+{
+    if (their_incarnation > s->me->incarnation)
+        s->me->incarnation = their_incarnation;
+    if (s->me->incarnation < UINT32_MAX)
+        s->me->incarnation++;
+    s->counters.refuted++;
+    cluster_swim_feel(s, 1);
+    cluster_swim_tell_me(s);
+}
+
+static void set_state(struct cluster_swim *s, struct cluster_member *m,
+                      enum cluster_state state)
+{
+    m->state = state;
+    m->since_us = s->now_us;
+    if (state != CLUSTER_SUSPECT) {
+        free(m->suspicion);
+        m->suspicion = NULL;
+    }
+}
+
+/* memberlist refuses a whole push/pull for one member whose current version is out of range,
+ * so nobody may enter who would poison those that this node sends. */
+bool cluster_swim_vsn_good(const uint8_t *vsn)
+{
+    return vsn[0] > 0 && vsn[1] > 0 && vsn[0] <= vsn[2] && vsn[2] <= vsn[1] &&
+           vsn[3] <= vsn[5] && vsn[5] <= vsn[4];
+}
+
+static bool claim_good(struct cluster_swim *s, const struct cluster_swim_claim *c)
+{
+    return c->name.len > 0 && c->name.len <= CLUSTER_NAME_MAX &&
+           c->meta.len <= CLUSTER_META_MAX && c->addr.family != ADDR_NONE && c->addr.port > 0 &&
+           cluster_swim_vsn_good(c->vsn) &&
+           (!s->upper.accept || s->upper.accept(s->upper.user, c));
+}
+
+static void tell_conflict(struct cluster_swim *s, const struct cluster_member *holder,
+                          const struct cluster_swim_claim *other)
+{
+    s->counters.conflicts++;
+    if (s->upper.conflict)
+        s->upper.conflict(s->upper.user, holder, other);
+}
+
+static void alive_me(struct cluster_swim *s, const struct cluster_swim_claim *c)
+{
+    struct cluster_member *me = s->me;
+    if (s->leaving)
+        return;
+    if (!addr_equal(&me->addr, &c->addr)) {
+        tell_conflict(s, me, c);
+        return;
+    }
+    if (c->incarnation < me->incarnation)
+        return;
+    /* The same number may be an earlier start of this node, with other tags. */
+    if (c->incarnation == me->incarnation && span_equal(c->meta, cluster_member_meta(me)) &&
+        memcmp(c->vsn, me->vsn, sizeof(me->vsn)) == 0)
+        return;
+    refute(s, c->incarnation);
+}
+
+static bool may_move(const struct cluster_swim *s, const struct cluster_member *m)
+{
+    return m->state == CLUSTER_LEFT ||
+           (m->state == CLUSTER_DEAD && s->now_us - m->since_us >= s->profile.reclaim_us);
+}
+
+static void believe(struct cluster_swim *s, struct cluster_member *m,
+                    const struct cluster_swim_claim *c)
+{
+    bool was_gone = cluster_member_gone(m);
+    bool other_meta = !span_equal(c->meta, cluster_member_meta(m));
+    spread_alive(s, m->id, c);
+    m->incarnation = c->incarnation;
+    m->addr = c->addr;
+    memcpy(m->vsn, c->vsn, sizeof(m->vsn));
+    if (other_meta)
+        cluster_member_set_meta(m, c->meta);
+    if (m->state != CLUSTER_ALIVE)
+        set_state(s, m, CLUSTER_ALIVE);
+    if (was_gone) {
+        s->counters.joined++;
+        if (s->upper.joined)
+            s->upper.joined(s->upper.user, m);
+    } else if (other_meta && s->upper.updated) {
+        s->upper.updated(s->upper.user, m);
+    }
+}
+
+void cluster_swim_alive(struct cluster_swim *s, const struct cluster_swim_claim *c)
+{
+    if (!claim_good(s, c)) {
+        s->counters.dropped_refused++;
+        return;
+    }
+    struct cluster_member *m = cluster_members_find(s->members, c->name);
+    if (m == s->me) {
+        alive_me(s, c);
+        return;
+    }
+    bool news = !m;
+    if (!m) {
+        if (cluster_members_add(s->members, c->name, &s->random, &m) != ERR_OK) {
+            s->counters.dropped_member++;
+            return;
+        }
+        m->since_us = s->now_us;
+    } else if (!addr_equal(&m->addr, &c->addr)) {
+        news = may_move(s, m);
+        if (!news) {
+            tell_conflict(s, m, c);
+            return;
+        }
+    }
+    if (news || c->incarnation > m->incarnation)
+        believe(s, m, c);
+}
+
+static void spread_suspect(struct cluster_swim *s, const struct cluster_member *m,
+                           const struct wire_suspect *claim)
+{
+    cluster_swim_spread(s, m->id,
+                        &(struct wire_message){.type = WIRE_SUSPECT, .suspect = *claim});
+}
+
+static void note_deadline(struct cluster_swim *s, const struct cluster_member *m)
+{
+    int64_t at_us = cluster_suspicion_deadline_us(m->suspicion);
+    if (at_us < s->suspicion_at_us)
+        s->suspicion_at_us = at_us;
+}
+
+static void begin_suspicion(struct cluster_swim *s, struct cluster_member *m, uint64_t accuser)
+{
+    struct cluster_suspicion_rule rule = {
+        .mult = s->profile.suspicion_mult,
+        .max_mult = s->profile.suspicion_max_mult,
+        .probe_interval_us = s->profile.probe_interval_us,
+        .confirm = s->lifeguard,
+    };
+    set_state(s, m, CLUSTER_SUSPECT);
+    s->counters.suspected++;
+    m->suspicion = must_alloc(sizeof(*m->suspicion));
+    cluster_suspicion_start(m->suspicion, &rule, cluster_members_count(s->members), accuser,
+                            s->now_us);
+    note_deadline(s, m);
+}
+
+void cluster_swim_suspect(struct cluster_swim *s, const struct wire_suspect *claim)
+{
+    struct cluster_member *m = cluster_members_find(s->members, claim->node);
+    if (!m || claim->from.len > CLUSTER_NAME_MAX) {
+        s->counters.dropped_refused++;
+        return;
+    }
+    if (claim->incarnation < m->incarnation)
+        return;
+    uint64_t accuser = cluster_members_id(s->members, claim->from);
+    if (m->state == CLUSTER_SUSPECT) {
+        if (cluster_suspicion_confirm(m->suspicion, accuser)) {
+            spread_suspect(s, m, claim);
+            note_deadline(s, m);
+        }
+        return;
+    }
+    if (m->state != CLUSTER_ALIVE)
+        return;
+    if (m == s->me) {
+        refute(s, claim->incarnation);
+        return;
+    }
+    spread_suspect(s, m, claim);
+    m->incarnation = claim->incarnation;
+    begin_suspicion(s, m, accuser);
+}
+
+static void tell_gone(struct cluster_swim *s, struct cluster_member *m)
+{
+    if (m->state == CLUSTER_LEFT) {
+        s->counters.left++;
+        if (s->upper.left)
+            s->upper.left(s->upper.user, m);
+    } else {
+        s->counters.failed++;
+        if (s->upper.failed)
+            s->upper.failed(s->upper.user, m);
+    }
+}
+
+void cluster_swim_dead(struct cluster_swim *s, const struct wire_dead *claim)
+{
+    struct cluster_member *m = cluster_members_find(s->members, claim->node);
+    if (!m || claim->from.len > CLUSTER_NAME_MAX) {
+        s->counters.dropped_refused++;
+        return;
+    }
+    if (claim->incarnation < m->incarnation || cluster_member_gone(m))
+        return;
+    if (m == s->me && !s->leaving) {
+        refute(s, claim->incarnation);
+        return;
+    }
+    cluster_swim_spread(s, m->id, &(struct wire_message){.type = WIRE_DEAD, .dead = *claim});
+    m->incarnation = claim->incarnation;
+    set_state(s, m, span_equal(claim->from, claim->node) ? CLUSTER_LEFT : CLUSTER_DEAD);
+    tell_gone(s, m);
+}
+
+void cluster_swim_expire(struct cluster_swim *s)
+{
+    if (s->now_us < s->suspicion_at_us)
+        return;
+    s->suspicion_at_us = CLUSTER_NEVER_US;
+    for (uint32_t i = 0; i < cluster_members_count(s->members); i++) {
+        struct cluster_member *m = cluster_members_at(s->members, i);
+        if (m->state != CLUSTER_SUSPECT)
+            continue;
+        if (cluster_suspicion_deadline_us(m->suspicion) > s->now_us) {
+            note_deadline(s, m);
+            continue;
+        }
+        cluster_swim_dead(s, &(struct wire_dead){.incarnation = m->incarnation,
+                                                 .node = cluster_member_name(m),
+                                                 .from = cluster_member_name(s->me)});
+    }
+}
+
+void cluster_swim_reap(struct cluster_swim *s)
+{
+    for (uint32_t i = cluster_members_count(s->members); i > 0; i--) {
+        struct cluster_member *m = cluster_members_at(s->members, i - 1);
+        if (m == s->me || !cluster_member_gone(m) ||
+            s->now_us - m->since_us <= s->profile.dead_gossip_us)
+            continue;
+        cluster_swim_forget_member(s, m);
+        cluster_members_drop(s->members, m);
+    }
+}
