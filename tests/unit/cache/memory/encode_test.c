@@ -268,6 +268,29 @@ static void a_body_that_is_gone_from_disk(void **state)
     stage_remove(&s);
 }
 
+static void bytes_that_are_not_what_was_stored(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_open(&s, true);
+    size_t bytes = MEMORY_BODY_MAX + 1;
+    char *text = stage_text(1, 100, bytes);
+    struct memory_object *o =
+        stage_object(&s, "/", POLICY_IDENTITY, span_of(text, bytes), STAGE_DISK);
+    struct steps steps = {0};
+    struct memory_encode_result made;
+    struct memory_encode m = order(&s, o, POLICY_ZSTD, &steps);
+    atomic_fetch_xor(&o->body_xxh3, 2);
+    assert_int_equal(memory_encode_run(&m, &made), MEMORY_ENCODED_FAILED);
+    atomic_fetch_xor(&o->body_xxh3, 2);
+    assert_int_equal(memory_encode_run(&m, &made), MEMORY_ENCODED);
+    free(made.memory);
+    memory_object_drop(o);
+    free(text);
+    stage_close(&s);
+    stage_remove(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +303,7 @@ int main(void)
         cmocka_unit_test(nothing_is_made_of_more_than_that),
         cmocka_unit_test(zstd_of_gzip_says_its_length),
         cmocka_unit_test(a_body_that_is_gone_from_disk),
+        cmocka_unit_test(bytes_that_are_not_what_was_stored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 #include "cache/memory/encoder.h"
 
+#include "cache/memory/form.h"
 #include "tests/unit/cache/memory/encoding.h"
 
 /* --- what is made --- */
@@ -20,6 +21,7 @@ static void one_form_whatever_is_asked(bool disk, unsigned threads)
     ask(&s, "/", ZSTD);
     memory_encoder_ask(s.encoder, o, ZSTD);
     assert_int_equal(waiting(&s), 0);
+    atomic_store(&o->asked, 0); /* as another version without forms may be */
     memory_encoder_ask(s.encoder, o, ZSTD | GZIP);
     ask(&s, "/", ZSTD | GZIP);
     STAGE_UNTIL(left(&s) == 0);
@@ -337,19 +339,16 @@ static void a_hot_form_gets_better(void **state)
     assert_int_equal(waiting(&s), 0);
     use(&s, "/", POLICY_ZSTD, 2 * MEMORY_ENCODER_HOT);
     assert_int_equal(waiting(&s), 1);
-    /* What is missing comes first. */
+    /* What is missing comes first: bodies are numbered as they are made. */
     char *other;
-    struct memory_object *missing = small_text(&s, "/other", STAGE_RAM, &other);
-    atomic_store(&s.stage.tier.store_on, false);
+    struct memory_object *missing = small_text(&s, "/other", STAGE_DISK, &other);
     memory_encoder_ask(s.encoder, missing, ZSTD);
-    (void)letter_open_all(&s.encoder->box);
-    assert_non_null(s.encoder->line[MEMORY_LINE_HOT].first);
-    assert_non_null(s.encoder->line[MEMORY_LINE_FIRST].first);
-    assert_true(MEMORY_LINE_FIRST < MEMORY_LINE_HOT);
-    atomic_store(&s.stage.tier.store_on, true);
     STAGE_UNTIL(left(&s) == 0);
+    struct memory_object *second = form_of(&s, "/other", POLICY_ZSTD);
     struct memory_object *best = form_of(&s, "/", POLICY_ZSTD);
     assert_true(best->best);
+    assert_true(second->body_id > first->body_id && best->body_id > second->body_id);
+    memory_object_drop(second);
     assert_true(best->body_bytes < first->body_bytes);
     stage_assert_decodes(&s.stage, best, span_of(text, SMALL));
     uint64_t old_id = first->body_id;
@@ -391,6 +390,109 @@ static void a_hot_form_that_is_as_good_as_it_gets(void **state)
     finish(&s);
 }
 
+/* It was so small that a first level found nothing wrong with it, and the best does. */
+static void a_hot_form_of_a_dense_body(void **state)
+{
+    (void)state;
+    struct workshop s;
+    begin(&s, false, 0);
+    char *random = stage_text(1, 256, SMALL);
+    struct memory_object *o =
+        stage_object(&s.stage, "/", POLICY_IDENTITY, span_of(random, SMALL), STAGE_RAM);
+    struct memory_form_body body = {
+        .encoding = POLICY_ZSTD, .bytes = SMALL, .in_memory = span_of(random, SMALL)};
+    assert_int_equal(memory_form_add(o, &body), MEMORY_FORM_ADDED);
+    use(&s, "/", POLICY_ZSTD, MEMORY_ENCODER_HOT);
+    assert_int_equal(waiting(&s), 1);
+    STAGE_UNTIL(left(&s) == 0);
+    assert_int_equal(marks(&s, "/"), 0);
+    assert_int_equal(counted(&s, COUNTER_ENCODER_DENSE), 0);
+    memory_object_drop(o);
+    free(random);
+    finish(&s);
+}
+
+static void a_hot_form_that_is_missed_elsewhere(void **state)
+{
+    (void)state;
+    struct workshop s;
+    char *text;
+    begin(&s, false, 0);
+    struct memory_object *o = small_text(&s, "/", STAGE_RAM, &text);
+    memory_encoder_ask(s.encoder, o, GZIP);
+    STAGE_UNTIL(left(&s) == 0);
+    struct memory_object *form = form_of(&s, "/", POLICY_GZIP);
+    form->body_bytes = SMALL; /* whatever is made is smaller */
+    atomic_store(&o->asked, 0);
+    memory_encoder_ask(s.encoder, o, GZIP); /* of a version without it */
+    use(&s, "/", POLICY_GZIP, MEMORY_ENCODER_HOT);
+    assert_int_equal(waiting(&s), 2);
+    STAGE_UNTIL(left(&s) == 0);
+    struct memory_object *best = form_of(&s, "/", POLICY_GZIP);
+    assert_true(best->best);
+    stage_assert_decodes(&s.stage, best, span_of(text, SMALL));
+    memory_object_drop(best);
+    memory_object_drop(form);
+    memory_object_drop(o);
+    free(text);
+    finish(&s);
+}
+
+/* The memory of the best level: a large body, and one that turns out to be large. */
+static void large_ones_do_not_get_better(void **state)
+{
+    (void)state;
+    struct workshop s;
+    begin(&s, true, 0);
+    char *text = stage_text(3, 2, LARGE);
+    struct stage_bytes zstd = stage_encode(POLICY_ZSTD, span_of(text, LARGE));
+    struct memory_object *large =
+        stage_object(&s.stage, "/large", POLICY_IDENTITY, span_of(text, LARGE), STAGE_DISK);
+    struct memory_object *packed =
+        stage_object(&s.stage, "/packed", POLICY_ZSTD, span_of(zstd.ptr, zstd.len), STAGE_DISK);
+    struct memory_form_body body = {
+        .encoding = POLICY_GZIP, .bytes = LARGE / 2, .in_memory = span_of(text, LARGE / 2)};
+    assert_int_equal(memory_form_add(large, &body), MEMORY_FORM_ADDED);
+    assert_int_equal(memory_form_add(packed, &body), MEMORY_FORM_ADDED);
+    use(&s, "/large", POLICY_GZIP, MEMORY_ENCODER_HOT);
+    assert_int_equal(waiting(&s), 0);
+    use(&s, "/packed", POLICY_GZIP, MEMORY_ENCODER_HOT);
+    assert_int_equal(waiting(&s), 1);
+    STAGE_UNTIL(left(&s) == 0);
+    assert_int_equal(counted(&s, COUNTER_FORMS_MADE_GZIP), 0);
+    memory_object_drop(large);
+    memory_object_drop(packed);
+    free(zstd.ptr);
+    free(text);
+    finish(&s);
+}
+
+/* --- the budget --- */
+
+static void what_is_owed_is_waited_for(void **state)
+{
+    (void)state;
+    struct workshop s;
+    char *text;
+    begin(&s, false, 0);
+    memory_encoder_set_budget(s.encoder, 50);
+    struct memory_object *o = small_text(&s, "/", STAGE_RAM, &text);
+    memory_encoder_ask(s.encoder, o, ZSTD);
+    assert_int_equal(left(&s), 0);
+    /* half a second's worth of time, less what that took */
+    assert_int_equal(s.encoder->budget.percent, 50);
+    assert_true(s.encoder->budget.left_ns < 500000000);
+    s.encoder->budget.left_ns = -100000000;
+    int64_t before = memory_job_clock_ns(CLOCK_MONOTONIC);
+    s.encoder->budget.at_ns = before;
+    memory_encoder_ask(s.encoder, o, GZIP);
+    assert_int_equal(left(&s), 0);
+    assert_true(memory_job_clock_ns(CLOCK_MONOTONIC) - before >= 200000000);
+    memory_object_drop(o);
+    free(text);
+    finish(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -408,6 +510,10 @@ int main(void)
         cmocka_unit_test(what_waits_holds_little_of_the_memory),
         cmocka_unit_test(a_hot_form_gets_better),
         cmocka_unit_test(a_hot_form_that_is_as_good_as_it_gets),
+        cmocka_unit_test(a_hot_form_of_a_dense_body),
+        cmocka_unit_test(a_hot_form_that_is_missed_elsewhere),
+        cmocka_unit_test(large_ones_do_not_get_better),
+        cmocka_unit_test(what_is_owed_is_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,7 +143,71 @@ static void a_fetch_that_does_not_end(void **state)
     finish(&s);
 }
 
+/* Two things to wait for: the time of the first does not count for the second. */
+static void first_the_disk_then_a_fetch(void **state)
+{
+    (void)state;
+    struct workshop s;
+    char *text;
+    begin(&s, true, 0);
+    struct memory_object *o = small_text(&s, "/", STAGE_NOT_YET, &text);
+    struct memory_fill *f =
+        memory_fill_create(&s.stage.tier, MEMORY_FILL_SHARED, o->key, o, NULL);
+    struct memory_place p;
+    memory_place_open(s.stage.tier.index, o->key, &p);
+    memory_place_set_fill(&p, f);
+    memory_place_close(&p);
+    memory_encoder_ask(s.encoder, o, ZSTD);
+    assert_int_equal(left(&s), 1);
+    s.encoder->line[MEMORY_LINE_SOON].first->until_ms = 1; /* since long */
+    atomic_store(&o->on_disk, true);
+    struct memory_line *soon = &s.encoder->line[MEMORY_LINE_SOON];
+    STAGE_UNTIL(left(&s) == 1 && soon->first && soon->first->phase == MEMORY_ADD);
+    assert_int_equal(counted(&s, COUNTER_ENCODER_LATE), 0);
+    memory_place_open(s.stage.tier.index, o->key, &p);
+    memory_place_set_object(&p, o);
+    memory_place_close(&p);
+    STAGE_UNTIL(left(&s) == 0);
+    assert_form(&s, "/", POLICY_ZSTD, span_of(text, SMALL));
+    memory_fill_drop(f);
+    memory_object_drop(o);
+    free(text);
+    finish(&s);
+}
+
 /* --- a store that takes nothing --- */
+
+static struct memory_job *only_job(struct memory_encoder *e)
+{
+    for (unsigned i = 0; i < MEMORY_JOB_BUCKETS; i++)
+        if (e->bucket[i])
+            return e->bucket[i];
+    fail_msg("no job");
+    return NULL;
+}
+
+static void a_put_that_fails(void **state)
+{
+    (void)state;
+    struct workshop s;
+    char *text;
+    begin(&s, true, 0);
+    struct memory_object *o = small_text(&s, "/", STAGE_DISK, &text);
+    memory_encoder_ask(s.encoder, o, ZSTD);
+    assert_int_equal(left(&s), 1);
+    struct memory_job *j = only_job(s.encoder);
+    must(j);
+    STAGE_UNTIL(atomic_load(&s.encoder->at_store) == 0); /* home, and not opened yet */
+    j->put.job.err = ERR_SYS;
+    assert_int_equal(left(&s), 0);
+    struct memory_object *form = form_of(&s, "/", POLICY_ZSTD);
+    assert_int_equal(form->body_id, 0); /* in RAM alone */
+    stage_assert_decodes(&s.stage, form, span_of(text, SMALL));
+    memory_object_drop(form);
+    memory_object_drop(o);
+    free(text);
+    finish(&s);
+}
 
 static void a_store_that_is_off(void **state)
 {
@@ -234,6 +298,26 @@ static void versions_share_what_they_are_asked_for(void **state)
     memory_object_drop(other);
     memory_object_drop(o);
     free(text);
+    finish(&s);
+}
+
+static void versions_share_a_mark(void **state)
+{
+    (void)state;
+    struct workshop s;
+    begin(&s, false, 0);
+    char *random = stage_text(1, 256, SMALL);
+    struct memory_object *o =
+        stage_object(&s.stage, "/", POLICY_IDENTITY, span_of(random, SMALL), STAGE_RAM);
+    struct memory_object *other = another_version(o);
+    memory_encoder_ask(s.encoder, o, ZSTD);
+    STAGE_UNTIL(left(&s) == 0);
+    memory_encoder_ask(s.encoder, other, GZIP);
+    assert_int_equal(left(&s), 0);
+    assert_int_equal(counted(&s, COUNTER_ENCODER_DENSE), 1);
+    memory_object_drop(other);
+    memory_object_drop(o);
+    free(random);
     finish(&s);
 }
 
@@ -358,9 +442,12 @@ int main(void)
         cmocka_unit_test(replaced_while_it_was_made),
         cmocka_unit_test(a_fetch_over_the_object),
         cmocka_unit_test(a_fetch_that_does_not_end),
+        cmocka_unit_test(first_the_disk_then_a_fetch),
+        cmocka_unit_test(a_put_that_fails),
         cmocka_unit_test(a_store_that_is_off),
         cmocka_unit_test(a_store_whose_queue_is_full),
         cmocka_unit_test(versions_share_what_they_are_asked_for),
+        cmocka_unit_test(versions_share_a_mark),
         cmocka_unit_test(versions_share_a_failure),
         cmocka_unit_test(broken_off_in_the_middle),
         cmocka_unit_test(let_go_from_any_state),
