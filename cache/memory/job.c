@@ -9,9 +9,11 @@
 #include "cache/memory/pin.h"
 #include "cache/memory/tier.h"
 
-/* Levels of the libraries. The best ones cost ten times and more of the first ones' time. */
+/* Levels of the libraries. Of 1001 text files (20 MB) zstd 6, 9 and 19 made 92.9, 90.5 and
+ * 84.8 % of what gzip 6 did; 9 took 0.4 s of CPU time, 19 9.5 s. From 12 on zstd takes more
+ * than 17 MiB of memory for large bodies. */
 #define FIRST_GZIP 6
-#define FIRST_ZSTD 6
+#define FIRST_ZSTD 9
 #define BEST_GZIP 9
 #define BEST_ZSTD 19
 
