@@ -210,8 +210,10 @@ enum err crypto_base64_encode(struct span bytes, char *out, size_t room, size_t 
         uint32_t bits = 0;
         for (size_t k = 0; k < given; k++)
             bits |= (uint32_t)(uint8_t)bytes.ptr[i + k] << (16 - 8 * k);
-        for (size_t k = 0; k < 4; k++)
-            out[at++] = k <= given ? digits[bits >> (18 - 6 * k) & 63] : '=';
+        for (size_t k = 0; k <= given; k++)
+            out[at++] = digits[bits >> (18 - 6 * k) & 63];
+        for (size_t k = given; k < 3; k++)
+            out[at++] = '=';
     }
     *out_len = at;
     return ERR_OK;

@@ -172,6 +172,13 @@ bool wire_msgpack_get_bool(struct cursor *c)
     return type == TRUE_BYTE;
 }
 
+/* A signed number of `bytes` bytes. */
+static int64_t get_signed(struct cursor *c, unsigned bytes)
+{
+    unsigned unused = 64 - 8 * bytes;
+    return (int64_t)(get_wide(c, bytes) << unused) >> unused;
+}
+
 /* Any integer: its bits, and whether they are of a negative one. */
 static uint64_t get_integer(struct cursor *c, bool *out_negative)
 {
@@ -180,18 +187,12 @@ static uint64_t get_integer(struct cursor *c, bool *out_negative)
     *out_negative = false;
     if (type < 0x80)
         return type;
-    if (type >= 0xe0)
-        v = (int8_t)type;
-    else if (type >= UINT8 && type <= UINT64)
+    if (type >= UINT8 && type <= UINT64)
         return get_wide(c, 1u << (type - UINT8));
-    else if (type == INT8)
-        v = (int8_t)get_wide(c, 1);
-    else if (type == INT16)
-        v = (int16_t)get_wide(c, 2);
-    else if (type == INT32)
-        v = (int32_t)get_wide(c, 4);
-    else if (type == INT64)
-        v = (int64_t)get_wide(c, 8);
+    if (type >= INT8 && type <= INT64)
+        v = get_signed(c, 1u << (type - INT8));
+    else if (type >= 0xe0)
+        v = (int64_t)type - 0x100;
     else if (type != NIL)
         fail(c, ERR_SYNTAX);
     *out_negative = v < 0;

@@ -302,7 +302,7 @@ bool wire_serf_events_next(struct wire_serf_events *e, struct wire_serf_event *o
     return true;
 }
 
-#define HEAD_MAX 9 /* of a raw, array, map or number, with its type byte */
+#define HEAD_MAX ((size_t)9) /* of a raw, array, map or number, with its type byte */
 
 size_t wire_serf_state_bound(const struct wire_serf_state *s)
 {

@@ -54,6 +54,8 @@ static void small_ones(void **state)
         {"610202", ERR_OK, "a", "no clear before it"},
         {"61020209", ERR_OK, "a", "bytes after the end"},
         {"610606", ERR_SYNTAX, "a", "259 after one code"},
+        {"61060604", ERR_SYNTAX, "", "a, 259, end: one code too far"},
+        {"61040604", ERR_OK, "aaa", "a, 258, end: made by itself"},
         {"0205", ERR_SYNTAX, "", "258 as the first code"},
         {"61040a04", ERR_SYNTAX, "aaa", "258 made by itself, then 258 again, then no end"},
     };
@@ -141,6 +143,9 @@ static void full_table_stays(void **state)
     assert_int_equal(buf_len(&text), 5002);
     for (size_t i = 0; i < 5000; i++)
         assert_int_equal(buf_span(&text).ptr[i], 'a' + (int)(i % 26));
+    /* Entry 258 + i has the letters i and i + 1. */
+    assert_int_equal(buf_span(&text).ptr[5000], 'a' + (4095 - 258) % 26);
+    assert_int_equal(buf_span(&text).ptr[5001], 'a' + (4095 - 258 + 1) % 26);
     buf_fini(&text);
 }
 

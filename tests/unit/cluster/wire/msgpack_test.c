@@ -161,6 +161,7 @@ static void leniency(void **state)
         {"919191919191919190", 's', ERR_OK, 0, "as deep as may be"},
         {"9190", 's', ERR_OK, 0, "an empty array inside"},
         {"dfffffffff0101", 's', ERR_AGAIN, 0, "a map that cannot be"},
+        {"df800000010101", 's', ERR_AGAIN, 0, "2^31 + 1 pairs: twice that is 2 in 32 bits"},
         {"ddffffffff0101", 's', ERR_AGAIN, 0, "an array that cannot be"},
         {"c6ffffffff61", 's', ERR_AGAIN, 0, "bytes that are not there"},
         {"c9ffffffff61", 's', ERR_AGAIN, 0, "an extension that is not there"},

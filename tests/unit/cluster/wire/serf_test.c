@@ -292,6 +292,9 @@ static void coordinates(void **state)
     assert_int_equal(wire_serf_coordinate_get(SPAN("\1\x80"), &v), WIRE_FAULT_SYNTAX);
     assert_int_equal(wire_serf_coordinate_get(SPAN("\1\x81\xa3Vec\x91\xc0"), &v),
                      WIRE_FAULT_SYNTAX);
+    assert_int_equal(wire_serf_coordinate_get(
+                         SPAN("\1\x81\xa3Vec\x99\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0"), &v),
+                     WIRE_FAULT_SYNTAX); /* nine */
 }
 
 static void states(void **state)
