@@ -85,7 +85,7 @@ static inline struct memory_object *forms_store(struct scene *s, const char *pat
 }
 
 /* What stands in the index under its key; held. NULL: something else. */
-static inline struct memory_object *forms_now(const struct memory_object *o)
+static inline struct memory_object *forms_look(const struct memory_object *o)
 {
     struct memory_place p;
     memory_place_open(o->tier->index, o->key, &p);
@@ -96,22 +96,39 @@ static inline struct memory_object *forms_now(const struct memory_object *o)
     return now;
 }
 
-static inline struct memory_object *forms_find(const struct memory_object *o,
-                                               enum policy_encoding encoding)
+static inline struct memory_object *forms_now(const struct memory_object *o)
+{
+    struct memory_object *now = forms_look(o);
+    must(now);
+    return now;
+}
+
+static inline bool forms_has(const struct memory_object *o, enum policy_encoding encoding)
 {
     for (uint8_t i = 0; i < o->form_count; i++)
         if (o->form[i]->encoding == encoding)
-            return o->form[i];
-    return NULL;
+            return true;
+    return false;
+}
+
+static inline struct memory_object *forms_find(const struct memory_object *o,
+                                               enum policy_encoding encoding)
+{
+    must(forms_has(o, encoding));
+    uint8_t i = 0;
+    while (o->form[i]->encoding != encoding)
+        i++;
+    return o->form[i];
 }
 
 /* Is that the form in the index now? "": it must have none. */
 static inline bool forms_is_now(const struct memory_object *o, enum policy_encoding encoding,
                                 const char *text)
 {
-    struct memory_object *now = forms_now(o);
-    struct memory_object *form = now ? forms_find(now, encoding) : NULL;
-    bool is = form ? span_equal(form->body, span_text(text)) : now && !text[0];
+    struct memory_object *now = forms_look(o);
+    bool is = now && !text[0];
+    if (now && forms_has(now, encoding))
+        is = span_equal(forms_find(now, encoding)->body, span_text(text));
     memory_object_drop(now);
     return is;
 }
