@@ -152,18 +152,13 @@ struct rewrite {
     atomic_uint *under_way;
 };
 
-/* Forms whose bodies are in no record now would stay on disk until a restart. */
+/* A body that is in no record would stay on disk until a restart. */
 static void not_rewritten(struct rewrite *r)
 {
-    struct memory_object *o = r->object;
-    if (r->order.job.err == ERR_NOT_FOUND) {
-        for (uint8_t i = 0; i < o->form_count; i++)
-            if (form_on_disk(o->form[i]))
-                memory_pin_doom(o->tier->pins, o->form[i]->body_id);
-    } else if (r->added) {
-        memory_form_forget(r->added);
-        memory_pin_doom(o->tier->pins, r->added->body_id);
-    }
+    if (!r->added)
+        return;
+    memory_form_forget(r->added);
+    memory_pin_doom(r->object->tier->pins, r->added->body_id);
 }
 
 static void let_rewrite_go(struct rewrite *r)

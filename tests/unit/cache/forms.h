@@ -126,8 +126,8 @@ static inline bool forms_is_now(const struct memory_object *o, enum policy_encod
                                 const char *text)
 {
     struct memory_object *now = forms_look(o);
-    bool is = now && !text[0];
-    if (now && forms_has(now, encoding))
+    bool has = now && forms_has(now, encoding), is = now && !has && !text[0];
+    if (has && text[0])
         is = span_equal(forms_find(now, encoding)->body, span_text(text));
     memory_object_drop(now);
     return is;

@@ -291,6 +291,51 @@ static void test_restart(void **state)
     memory_object_drop(base);
     FORMS_DISK(&s, 1, 2);
     free(large);
+
+    base = forms_store(&s, "/y", FORM_HEAD, "identity");
+    forms_add(&s, base, POLICY_ZSTD, "zstd");
+    b = forms_put(&s, POLICY_GZIP, SPAN("not what was put"));
+    b.xxh3 ^= 1;
+    assert_int_equal(memory_form_add(base, &b), MEMORY_FORM_ADDED);
+    memory_object_drop(base);
+    FORMS_DISK(&s, 2, 5);
+    forms_reopen(&s, true);
+    base = forms_get(&s, "/y");
+    assert_true(forms_is_now(base, POLICY_ZSTD, "zstd"));
+    assert_true(forms_is_now(base, POLICY_GZIP, ""));
+    memory_object_drop(base);
+    FORMS_DISK(&s, 2, 4);
+    forms_close(&s);
+}
+
+/* What becomes known while a version is made, or while the body is on its way to disk. */
+static void test_known_meanwhile(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct http_fields hidden;
+    struct memory_seed seed;
+    forms_open(&s, 8 * MB);
+    scene_store(&s, "/x", "", FORM_HEAD, "identity");
+    struct memory_object *base = forms_get(&s, "/x");
+    memory_form_mark(base, MEMORY_MARK_DENSE); /* the put waits for company */
+    SCENE_UNTIL(&s, forms_on_disk(&s).flags == STORE_RECORD_DENSE);
+    memory_object_seed(base, &hidden, &seed);
+    seed.body_of = base;
+    struct memory_object *o = memory_object_create(&s.cache->tier, &seed);
+    memory_form_mark(base, MEMORY_MARK_BROKEN);
+    atomic_store(&base->soft_purged, true);
+    atomic_store(&base->hits, 77);
+    assert_true(memory_deposit_version(base, o, NULL, true));
+    assert_int_equal(atomic_load(&o->marks), MEMORY_MARK_DENSE | MEMORY_MARK_BROKEN);
+    assert_true(atomic_load(&o->soft_purged));
+    assert_int_equal(atomic_load(&o->hits), 77);
+    SCENE_UNTIL(&s, forms_on_disk(&s).flags ==
+                        (STORE_RECORD_DENSE | STORE_RECORD_BROKEN | STORE_RECORD_STALE));
+    assert_false(memory_deposit_version(base, o, NULL, true)); /* is not there any more */
+    memory_object_drop(o);
+    memory_object_drop(base);
+    FORMS_DISK(&s, 1, 1);
     forms_close(&s);
 }
 
@@ -308,8 +353,9 @@ static void test_disk_order(void **state)
     forms_open(&s, 8 * MB);
     struct memory_object *base = forms_store(&s, "/x", FORM_HEAD, "identity");
     forms_add(&s, base, POLICY_ZSTD, "zstd");
-    memory_object_drop(base);
     FORMS_DISK(&s, 1, 2);
+    assert_int_equal(choose(&s, v), 0); /* an older version has the same body */
+    memory_object_drop(base);
     for (int ram = 1; ram >= 0; ram--) {
         if (!ram) /* nobody carried out what was chosen */
             forms_reopen(&s, true);
@@ -334,6 +380,22 @@ static void test_disk_order(void **state)
             assert_int_equal(choose(&s, v), 0);
         }
     }
+    forms_close(&s);
+}
+
+/* Where there are too many entries, forms are not what is to go. */
+static void test_too_many(void **state)
+{
+    (void)state;
+    struct scene s;
+    forms_open(&s, 8 * MB);
+    struct memory_object *base = forms_store(&s, "/x", FORM_HEAD, "identity");
+    forms_add(&s, base, POLICY_ZSTD, "zstd");
+    memory_object_drop(base);
+    FORMS_DISK(&s, 1, 2);
+    s.cache->tier.max_objects = 0;
+    memory_evict(&s.cache->tier);
+    FORMS_DISK(&s, 0, 0);
     forms_close(&s);
 }
 
@@ -587,7 +649,8 @@ int main(void)
         cmocka_unit_test(test_later_and_gone), cmocka_unit_test(test_304),
         cmocka_unit_test(test_forgotten),      cmocka_unit_test(test_without_a_record),
         cmocka_unit_test(test_purged),         cmocka_unit_test(test_restart),
-        cmocka_unit_test(test_disk_order),     cmocka_unit_test(test_dead_go_whole),
+        cmocka_unit_test(test_disk_order),     cmocka_unit_test(test_known_meanwhile),
+        cmocka_unit_test(test_too_many),       cmocka_unit_test(test_dead_go_whole),
         cmocka_unit_test(test_small_disk),     cmocka_unit_test(test_ram_order),
         cmocka_unit_test(test_swept),          cmocka_unit_test(test_race),
     };
