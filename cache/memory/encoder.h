@@ -34,10 +34,10 @@ void memory_encoder_destroy(
     struct memory_encoder *e); /* breaks off what is under way; NULL ok */
 /* Percent of one CPU, 1..100 times the number of CPUs. */
 void memory_encoder_set_budget(struct memory_encoder *e, unsigned percent);
-/* `bits` (POLICY_BIT) of forms that clients would have taken of this base. Costs an atomic load
- * when they were asked for already. */
+/* `bits` (POLICY_BIT) of forms that clients would have taken of this base, whose body is whole
+ * by now. Costs an atomic load when they were asked for already. */
 void memory_encoder_ask(struct memory_encoder *e, struct memory_object *base, uint8_t bits);
-/* A form of `base` was given once more. */
+/* A form of `base` was given once more; counts it. */
 void memory_encoder_used(struct memory_encoder *e, struct memory_object *base,
                          struct memory_object *form);
 unsigned memory_encoder_run(struct memory_encoder *e); /* how many jobs */
