@@ -26,7 +26,7 @@ struct memory_object;
 struct memory_tier;
 
 #define MEMORY_ENCODER_QUEUE 4096u
-#define MEMORY_ENCODER_HOT 16u
+#define MEMORY_ENCODER_HOT 4u
 
 /* threads 0: jobs run in memory_encoder_run (tests). */
 struct memory_encoder *memory_encoder_create(struct memory_tier *t, unsigned threads);

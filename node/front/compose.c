@@ -163,12 +163,12 @@ static struct policy_stored stored_of(const struct front_compose *c,
     const struct front_form *form = c->form;
     if (!form)
         return s;
+    s.is_made = is_recoded(c) || o->derived;
     if (is_recoded(c))
         s.fields = &form->fields;
-    if (is_recoded(c) || o->derived) /* no ranges of what we made */
-        s.body_bytes = HTTP_LENGTH_UNKNOWN;
     const struct http_field *etag = http_fields_find(&form->base->block.fields, HTTP_NAME_ETAG);
     if (etag && form->chosen.chose) {
+        s.base = (enum policy_encoding)form->base->encoding;
         s.base_etag = etag->value;
         s.accept = &form->chosen.accept;
     }

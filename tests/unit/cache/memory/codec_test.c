@@ -170,7 +170,7 @@ static void test_levels(void **state)
             if (both[i] == POLICY_ZSTD) { /* RFC 9659: 8 MiB; RFC 8878 3.1.1.1.2 */
                 assert_int_equal(small.at[4] & 0x24, 0); /* not of one segment; no checksum */
                 assert_true((uint8_t)small.at[5] <= (23 - 10) << 3);
-                assert_true(level > 0 || (uint8_t)small.at[5] <= (17 - 10) << 3);
+                assert_true(level > 0 || (uint8_t)small.at[5] <= (18 - 10) << 3);
             }
             assert_int_equal(decode(both[i], of(&small), ANY_SIZE, SIZE_MAX, 65536, &back),
                              ERR_CLOSED);
