@@ -36,7 +36,7 @@ struct cluster_node {
     bool suspect; /* alive, but did not answer of late */
     bool me;
     bool has_health;
-    struct cluster_health health; /* drain: as told by tags or by health, whichever says so */
+    struct cluster_health health; /* drain: the last word of tags and health events */
     struct cluster_tags tags;     /* tags.id empty: a stock Serf agent */
     int64_t since_us;             /* of `status` */
     int64_t rtt_us;               /* estimated from coordinates; -1: unknown */
@@ -117,7 +117,7 @@ void cluster_set_keyring(struct cluster *c, const struct wire_keyring *ring);
 /* A failed node will not come back: all forget it. ERR_NOT_FOUND; ERR_REFUSED: it is alive. */
 NODISCARD enum err cluster_forget(struct cluster *c, struct span name, int64_t now_us);
 
-/* The view. `each` returns false to stop. In no order that means something. */
+/* The view. `each` returns false to stop, and calls nothing here. In no order. */
 void cluster_nodes_walk(const struct cluster *c,
                         bool (*each)(void *user, const struct cluster_node *node), void *user);
 bool cluster_node_find(const struct cluster *c, struct span name, struct cluster_node *out);
@@ -133,7 +133,7 @@ struct cluster_counters {
     uint64_t health_in, health_refused;
     uint32_t swim_health; /* Lifeguard's score, 0 best */
     uint32_t nodes[CLUSTER_STATUSES];
-    uint32_t queue_swim, queue_intents, queue_queries, queue_events;
-    uint64_t ltime, event_ltime, query_ltime;
+    uint32_t queue_swim; /* broadcasts that wait there; those of Serf's layer: */
+    struct cluster_serf_gauges serf_gauges;
 };
 void cluster_counters(const struct cluster *c, struct cluster_counters *out);

@@ -23,7 +23,7 @@ enum cluster_status {
 };
 const char *cluster_status_text(enum cluster_status status); /* "alive": as `serf members` */
 
-struct cluster_coordinate;
+struct cluster_coordinate_peer;
 
 struct cluster_entry {
     uint64_t id;                         /* cluster_members_id of its name */
@@ -33,11 +33,12 @@ struct cluster_entry {
     struct addr addr;                    /* while gone */
     uint16_t meta_bytes;
     uint8_t name_bytes;
-    uint8_t status;                        /* enum cluster_status */
-    uint32_t at;                           /* in the roster's list */
-    int64_t since_us;                      /* of `status` */
-    struct cluster_coordinate *coordinate; /* as it told with an ack; NULL: never */
-    int32_t rtt_own_us;                    /* smoothed over own probes; -1: none */
+    uint8_t status;                             /* enum cluster_status */
+    uint32_t at;                                /* in the roster's list */
+    int64_t since_us;                           /* of `status` */
+    struct cluster_coordinate_peer *coordinate; /* owned; NULL: it never told one */
+    int32_t rtt_own_us;                         /* smoothed over own probes; -1: none */
+    bool prune;                                 /* to be dropped once it is gone */
     bool has_health;
     struct cluster_health health;
     uint64_t health_ltime;

@@ -14,25 +14,20 @@
  */
 #pragma once
 
+#include "cluster/event.h"
+#include "cluster/intent.h"
 #include "cluster/roster.h"
 #include "cluster/wire/keyring.h"
 #include "cluster/wire/serf.h"
 
-#define CLUSTER_LTIME_SLOTS 512u
-#define CLUSTER_LTIME_JUMP (UINT64_C(1) << 32)    /* of one message */
-#define CLUSTER_LTIME_CEILING (UINT64_C(1) << 62) /* no clock goes beyond */
-#define CLUSTER_EVENT_BYTES 1000u                 /* of ours, encoded: always fits a packet */
-#define CLUSTER_EVENT_BYTES_IN 9216u              /* of others; Serf's own cap */
-#define CLUSTER_EVENTS_BYTES ((size_t)1 << 20)    /* remembered */
-#define CLUSTER_EVENTS_SLOT 256u                  /* of one ltime */
-#define CLUSTER_QUERY_BYTES 1024u                 /* a query, an answer, encoded */
-#define CLUSTER_QUERIES_MAX 32u                   /* ours, under way */
-#define CLUSTER_QUESTIONS_MAX 64u                 /* of others, not yet answered */
+#define CLUSTER_EVENT_BYTES 1000u    /* of ours, encoded: always fits a packet */
+#define CLUSTER_EVENT_BYTES_IN 9216u /* of others; Serf's own cap */
+#define CLUSTER_QUERY_BYTES 1024u    /* a query, an answer, encoded */
+#define CLUSTER_QUERIES_MAX 32u      /* ours, under way */
+#define CLUSTER_QUESTIONS_MAX 64u    /* of others, not yet answered */
 #define CLUSTER_QUERY_FILTERS 8u
 #define CLUSTER_QUERY_RELAYS 5u    /* copies of an answer, at most */
 #define CLUSTER_ANSWERS_PER_S 256u /* answers and relayed messages together */
-#define CLUSTER_INTENTS_MAX 1024u  /* about nodes that nobody knows */
-#define CLUSTER_INTENT_KEPT_US (300 * INT64_C(1000000))
 #define CLUSTER_RECONNECT_US (30 * INT64_C(1000000))
 #define CLUSTER_TOMBSTONE_US (24 * 3600 * INT64_C(1000000))
 #define CLUSTER_EAGER_PEERS 4u
@@ -62,7 +57,7 @@ struct cluster_question { /* somebody's query */
 struct cluster_filter { /* a tag's value must match an expression (pattern.h) */
     struct span tag, expression;
 };
-struct cluster_ask { /* a query of ours */
+struct cluster_ask { /* a query of ours; this node answers it first, from within the call */
     struct span name, payload;
     const struct span *nodes; /* only these; count 0: all */
     uint32_t node_count;
@@ -157,6 +152,7 @@ bool cluster_serf_conflict_lost(const struct cluster_serf *s);
 
 struct cluster_serf_gauges {
     uint32_t queue_intents, queue_queries, queue_events;
+    uint64_t queue_dropped; /* messages that found no place in their queue */
     uint64_t ltime, event_ltime, query_ltime;
 };
 const struct cluster_serf_counters *cluster_serf_counters(const struct cluster_serf *s);
