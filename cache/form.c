@@ -97,7 +97,10 @@ void cache_form_choose(struct cache *c, const struct cache_ask *ask, struct memo
     if (is_plain(ask, o))
         return;
     struct policy_forms forms;
-    policy_encoding_accept(&ask->request->fields, &out->accept);
+    if (ask->memo)
+        policy_encoding_accept_again(ask->memo, &ask->request->fields, &out->accept);
+    else
+        policy_encoding_accept(&ask->request->fields, &out->accept);
     out->chose = true;
     describe(ask, o, arriving, first, &forms);
     policy_encoding_pick(&out->accept, &forms, asks_parts(ask->request), &out->is);

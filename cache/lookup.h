@@ -14,6 +14,7 @@
 #include "conf/conf.h"
 
 struct cache;
+struct policy_accept_memo;
 struct memory_object;
 struct memory_fill;
 
@@ -23,6 +24,7 @@ struct cache_ask {
     const struct conf_site *site;
     const struct conf_route *route;       /* its ttl counts (conf.h) */
     const struct conf_variants *variants; /* NULL: nothing is made or asked for */
+    struct policy_accept_memo *memo;      /* the caller's thread's; NULL: none */
     int64_t now_s;
     bool alone; /* do not join (a reader that was cut over, a split waiter) */
     bool plain; /* with alone: the client takes nothing of what came; ask for identity */

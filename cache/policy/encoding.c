@@ -63,6 +63,37 @@ void policy_encoding_accept(const struct http_fields *request, struct policy_acc
     }
 }
 
+/* The only line of Accept-Encoding; NULL: there is none, or several. */
+static const struct http_field *only_line(const struct http_fields *f)
+{
+    const struct http_field *only = NULL;
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (f->at[i].id != HTTP_NAME_ACCEPT_ENCODING)
+            continue;
+        if (only)
+            return NULL;
+        only = &f->at[i];
+    }
+    return only;
+}
+
+void policy_encoding_accept_again(struct policy_accept_memo *memo,
+                                  const struct http_fields *request, struct policy_accept *out)
+{
+    const struct http_field *line = only_line(request);
+    size_t len = line ? line->value.len : 0;
+    if (len == 0 || len > sizeof(memo->text)) {
+        policy_encoding_accept(request, out);
+        return;
+    }
+    if (len != memo->len || memcmp(memo->text, line->value.ptr, len) != 0) {
+        memcpy(memo->text, line->value.ptr, len);
+        memo->len = len;
+        policy_encoding_accept(request, &memo->accept);
+    }
+    *out = memo->accept;
+}
+
 /* --- what is stored --- */
 
 enum policy_encoding policy_encoding_of(const struct http_fields *response)

@@ -36,6 +36,16 @@ struct policy_accept {
     int16_t weight[POLICY_ENCODINGS]; /* POLICY_REFUSED, or 0..1000 */
 };
 void policy_encoding_accept(const struct http_fields *request, struct policy_accept *out);
+/* The same, remembering the last text: browsers of a kind all send one. Zeroed; one thread's.
+ */
+#define POLICY_ACCEPT_TEXT 64
+struct policy_accept_memo {
+    char text[POLICY_ACCEPT_TEXT];
+    size_t len; /* 0: nothing is remembered */
+    struct policy_accept accept;
+};
+void policy_encoding_accept_again(struct policy_accept_memo *memo,
+                                  const struct http_fields *request, struct policy_accept *out);
 
 /* --- what is stored --- */
 

@@ -465,6 +465,7 @@ static void serve(struct front_exchange *x)
         .site = x->site,
         .route = x->route,
         .variants = &x->setup->conf->cache.variants,
+        .memo = &x->front->accept_memo,
     };
     look(x);
 }

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "cache/policy/encoding.h"
 #include "node/io/link_ev.h"
 #include "node/origin/fetch.h"
 #include "node/setup/setup.h"
@@ -22,10 +23,11 @@ struct front {
     struct cache *cache;    /* NULL in control */
     struct setup *setup;   /* held; new exchanges begin under it; swapped by the loop's owner */
     struct front_log *log; /* NULL: no access log */
-    const struct front_desk *desk; /* where control answers (ask.h) */
-    uint64_t request_id;           /* the next one; random at start, counted up */
-    uint32_t connections_max;      /* of this loop; over it new ones are closed at once */
-    bool draining;                 /* answers carry Connection: close, new connections too */
+    const struct front_desk *desk;         /* where control answers (ask.h) */
+    struct policy_accept_memo accept_memo; /* of this loop's last Accept-Encoding */
+    uint64_t request_id;                   /* the next one; random at start, counted up */
+    uint32_t connections_max; /* of this loop; over it new ones are closed at once */
+    bool draining;            /* answers carry Connection: close, new connections too */
 
     struct origin_fetches fetches;
     struct front_session *sessions; /* all of this loop */

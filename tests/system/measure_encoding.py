@@ -39,7 +39,7 @@ from form_bench import content_of, figure, request  # noqa: E402
 from test_nginx import NGINX  # noqa: E402
 
 PASSES = 10
-HOT = 18  # passes until each form was given often enough to be made anew
+HOT = 6   # passes until each form was given often enough to be made anew
 NOISE = 0.03
 CORPUS_MAX = 20_000_000
 TYPES = {"html": "text/html", "txt": "text/plain", "js": "application/javascript",

@@ -69,6 +69,24 @@ static void test_accept(void **state)
     }
 }
 
+/* All rows one after the other with one memory, each twice. */
+static void test_accept_again(void **state)
+{
+    (void)state;
+    struct policy_accept_memo memo = {.len = 0};
+    for (size_t i = 0; i < 2 * ARRAY_LEN(accept_rows); i++) {
+        struct arena arena;
+        struct policy_accept got, want;
+        arena_init(&arena, 65536);
+        struct http_fields f = lines(&arena, accept_rows[i / 2].request);
+        policy_encoding_accept(&f, &want);
+        policy_encoding_accept_again(&memo, &f, &got);
+        if (memcmp(&got, &want, sizeof(got)) != 0)
+            fail_msg("%s, time %zu", accept_rows[i / 2].why, i % 2 + 1);
+        arena_fini(&arena);
+    }
+}
+
 static void test_accept_many(void **state)
 {
     (void)state;
@@ -673,13 +691,14 @@ static void test_texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_accept),    cmocka_unit_test(test_accept_many),
-        cmocka_unit_test(test_stored),    cmocka_unit_test(test_worth),
-        cmocka_unit_test(test_vary),      cmocka_unit_test(test_pick),
-        cmocka_unit_test(test_pick_all),  cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_etags),     cmocka_unit_test(test_etag_is_of),
-        cmocka_unit_test(test_ask),       cmocka_unit_test(test_map_back),
-        cmocka_unit_test(test_map_forth), cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_accept),      cmocka_unit_test(test_accept_again),
+        cmocka_unit_test(test_accept_many), cmocka_unit_test(test_stored),
+        cmocka_unit_test(test_worth),       cmocka_unit_test(test_vary),
+        cmocka_unit_test(test_pick),        cmocka_unit_test(test_pick_all),
+        cmocka_unit_test(test_fields),      cmocka_unit_test(test_etags),
+        cmocka_unit_test(test_etag_is_of),  cmocka_unit_test(test_ask),
+        cmocka_unit_test(test_map_back),    cmocka_unit_test(test_map_forth),
+        cmocka_unit_test(test_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
