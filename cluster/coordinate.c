@@ -43,14 +43,14 @@ static double raw_distance(const struct wire_serf_coordinate *a,
     double way[DIMENSIONS];
     for (unsigned i = 0; i < DIMENSIONS; i++)
         way[i] = a->vec[i] - b->vec[i];
-    return length_of(way) + a->height + b->height;
+    return length_of(way) + (a->height + b->height);
 }
 
 double cluster_coordinate_distance_s(const struct wire_serf_coordinate *a,
                                      const struct wire_serf_coordinate *b)
 {
     double raw = raw_distance(a, b);
-    double adjusted = raw + a->adjustment + b->adjustment;
+    double adjusted = raw + (a->adjustment + b->adjustment);
     return adjusted > 0 ? adjusted : raw;
 }
 
