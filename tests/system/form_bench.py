@@ -93,10 +93,13 @@ class FormBench(Bench):
             return request(client, method, page.path, accept, fields)
 
     def warm(self, page, *wanted):
-        """Asks for these forms until they are stored."""
-        for coding in wanted:
+        """Asks for these forms until they are stored; a full queue drops what it is asked."""
+        def is_there(coding):
             assert content_of(self.ask(page, coding)) == page.body
-        self.wait_made(page, *wanted)
+            return coding in self.forms(page)
+
+        for coding in wanted:
+            self.wait(lambda: is_there(coding), "%s of %s" % (coding, page.path))
         return page
 
     # What the node tells
@@ -118,7 +121,10 @@ class FormBench(Bench):
     def let_encoders_look(self):
         """Until all that was asked of the encoders before has been done."""
         self.warm(self.page(), "gzip", "zstd")
-        self.wait(lambda: self.figure("perigee_encoder_queue") == 0, "idle encoders")
+        self.wait_encoders()
+
+    def wait_encoders(self):
+        wait_encoders(self.node)
 
 
 def figure(node, name, **labels):
@@ -129,6 +135,11 @@ def figure(node, name, **labels):
     values = [float(line[len(wanted):]) for line in lines if line.startswith(wanted)]
     assert len(values) == 1, (wanted, values)
     return values[0]
+
+
+def wait_encoders(node):
+    """Until they have done all that they were asked."""
+    harness.wait_until(lambda: figure(node, "perigee_encoder_queue") == 0, "idle encoders", 60)
 
 
 def made(node):

@@ -270,16 +270,28 @@ def test_accept_encoding_of_others_is_the_clients(bench, accept):
 
 
 def test_made_once_for_all_clients(lone):
-    page = lone.page(100_000)
-    for turn in range(3):
-        for accept in ("zstd", "gzip", BROWSER, None):
-            for over in PROTOCOLS:
-                response = lone.ask(page, accept, over=over)
-                check(response, page, coding_of(response))
-        if turn == 0:
-            lone.wait_made(page, "zstd", "gzip")
+    """However many ask before it is there; and once more at the best level, if it is hot."""
+    page, failed = lone.page(100_000), []
+
+    def client(accept, over):
+        try:
+            response = lone.ask(page, accept, over=over)
+            check(response, page, coding_of(response))
+        except BaseException as error:  # told by the test, not by the thread
+            failed.append(error)
+
+    threads = [threading.Thread(target=client, args=(accept, over)) for over in PROTOCOLS
+               for accept in ("zstd", "gzip", BROWSER, None) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not failed, failed[:3]
+    lone.warm(page, "zstd", "gzip")
     assert lone.origin.count(page.path) == 1
-    assert made(lone.node) == {"gzip": 1, "zstd": 1, "identity": 0}
+    lone.wait_encoders()
+    done = made(lone.node)
+    assert 1 <= done["zstd"] <= 2 and 1 <= done["gzip"] <= 2 and done["identity"] == 0, done
     forms = lone.forms(page)
     assert list(forms)[0] == "identity" and not forms["identity"]["made"]
     assert forms["identity"]["bytes"] == 100_000

@@ -14,7 +14,7 @@ import codings
 import harness
 from cache_bench import is_hit
 from form_bench import (BROWSER, PROTOCOLS, FormBench, check, check_stored, coding_of, connect,
-                        content_of, figure, made, request)
+                        content_of, figure, made, request, wait_encoders)
 from versions import Versions, wait_stored
 
 ROUNDS = int(os.environ.get("PERIGEE_ROUNDS", "5"))
@@ -73,12 +73,18 @@ def config(port, memory="64MiB", size="256MiB"):
     return harness.config(port, cache={"memory": memory, "disk": {"size": size}})
 
 
+def settle(node):
+    """Until encoders have done all, also what is hot by now, and the disk has it."""
+    wait_encoders(node)
+    wait_stored(node)
+
+
 def test_forms_are_there_after_a_restart(make_node, origin):
     texts = Texts(origin, 40, sizes=[600, 5000, 60000, 400_000])
     node = make_node(config(origin.port))
     whole = 2 * 3 * texts.keys  # both protocols; zstd, gzip and what a browser wants
     harness.wait_until(lambda: texts.look(node) == whole, "all forms", 60)
-    wait_stored(node)
+    settle(node)
     assert origin.count() == texts.keys
     for stop in (node.restart, lambda: (node.kill(), node.start())):
         stop()
@@ -109,7 +115,7 @@ def test_kill_while_encoders_work(make_node, origin):
     assert kept > 0
     whole = 2 * 3 * texts.keys
     harness.wait_until(lambda: texts.look(node) == whole, "all forms", 60)
-    wait_stored(node)
+    settle(node)
     node.kill()
     node.start()
     assert texts.look(node) == whole and made(node)["zstd"] == 0

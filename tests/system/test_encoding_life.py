@@ -100,7 +100,9 @@ def test_a_304_refreshes_every_form(bench, first):
         assert response.all("x-any") == ["second"] and response.get("content-length")
     asked = bench.origin.seen(changing.path)
     assert [x.get("if-none-match") for x in asked] == [None, '"1"']
-    assert made(bench.node) == before
+    bench.wait_encoders()
+    for coding, count in made(bench.node).items():  # at a better level, as it is hot by now
+        assert count - before[coding] <= 1
     assert set(bench.forms(changing.page)) == {"identity", "zstd", "gzip"}
 
 
