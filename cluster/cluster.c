@@ -340,22 +340,26 @@ static struct cluster_swim *enter(struct cluster *c, int64_t now_us)
 void cluster_packet(struct cluster *c, const struct addr *from, struct span bytes,
                     int64_t now_us)
 {
-    cluster_swim_packet(enter(c, now_us), from, bytes, c->now_us);
+    struct cluster_swim *swim = enter(c, now_us);
+    cluster_swim_packet(swim, from, bytes, c->now_us);
 }
 
 uint32_t cluster_stream_accept(struct cluster *c, int64_t now_us)
 {
-    return cluster_swim_stream_accept(enter(c, now_us), c->now_us);
+    struct cluster_swim *swim = enter(c, now_us);
+    return cluster_swim_stream_accept(swim, c->now_us);
 }
 
 void cluster_stream_bytes(struct cluster *c, uint32_t stream, struct span bytes, int64_t now_us)
 {
-    cluster_swim_stream_bytes(enter(c, now_us), stream, bytes, c->now_us);
+    struct cluster_swim *swim = enter(c, now_us);
+    cluster_swim_stream_bytes(swim, stream, bytes, c->now_us);
 }
 
 void cluster_stream_closed(struct cluster *c, uint32_t stream, int64_t now_us)
 {
-    cluster_swim_stream_closed(enter(c, now_us), stream, c->now_us);
+    struct cluster_swim *swim = enter(c, now_us);
+    cluster_swim_stream_closed(swim, stream, c->now_us);
 }
 
 void cluster_tick(struct cluster *c, int64_t now_us)

@@ -216,6 +216,7 @@ struct span cluster_serf_local_state(void *user, bool join)
         if (e->status == CLUSTER_STATUS_LEFT)
             gone_names[left++] = cluster_entry_name(e);
     }
+    size_t event_count = cluster_events_list(s->events, &events);
     const struct wire_serf_state state = {
         .ltime = s->clock.now,
         .event_ltime = cluster_events_now(s->events),
@@ -224,7 +225,7 @@ struct span cluster_serf_local_state(void *user, bool join)
         .status_count = count,
         .left = gone_names,
         .left_count = left,
-        .event_count = cluster_events_list(s->events, &events),
+        .event_count = event_count,
         .events = events,
     };
     size_t bound = wire_serf_state_bound(&state);
