@@ -57,6 +57,20 @@ static bool addresses_clash(const struct addr *a, const struct addr *b)
     return addr_equal(a, b) || (any_a && any_b);
 }
 
+/* What a node that serves must have. Without any of it, it is a member and nothing more. */
+static void check_served(struct check *k)
+{
+    static const char *const keys[] = {"listeners", "origins", "sites"};
+    bool any = !k->c->cluster.on;
+    if (k->root->kind != CONF_VALUE_MAP)
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        any = any || conf_parse_has(k->root, "%s", keys[i]);
+    for (size_t i = 0; any && i < ARRAY_LEN(keys); i++)
+        if (!conf_parse_has(k->root, "%s", keys[i]))
+            conf_fault_add(k->faults, k->root->place, "\"%s\" is missing", keys[i]);
+}
+
 static void check_listener(struct check *k, uint32_t i)
 {
     const struct conf_listener *l = &k->c->listeners[i];
@@ -89,6 +103,59 @@ static void check_listeners(struct check *k)
     }
     check_distinct(k, words, k->c->listener_count, "the name");
     free(words);
+}
+
+static bool is_any(const struct addr *a)
+{
+    static const struct addr any = {0};
+    return a->family != ADDR_NONE && memcmp(a->ip, any.ip, sizeof any.ip) == 0;
+}
+
+static void check_free(struct check *k, const struct addr *a, struct conf_place place)
+{
+    for (uint32_t i = 0; i < k->c->listener_count; i++)
+        if (addresses_clash(a, &k->c->listeners[i].address)) {
+            conf_fault_add(k->faults, place, "the address is taken by the listener on line %d",
+                           k->c->listeners[i].place.line);
+            return;
+        }
+    if (k->c->admin.on && addresses_clash(a, &k->c->admin.address))
+        conf_fault_add(k->faults, place, "the address is taken by \"admin\"");
+}
+
+static void check_told(struct check *k, const struct addr *a, const char *key)
+{
+    if (is_any(a))
+        conf_fault_add(k->faults, conf_parse_place(k->root, "cluster.%s", key),
+                       "\"%s\" is what others dial: it needs an address, not only a port", key);
+}
+
+static void check_node(struct check *k)
+{
+    const struct conf_node *n = &k->c->node;
+    struct conf_place place = conf_parse_place(k->root, "node.place");
+    if (n->place_text.count && n->place_text.count != 2)
+        conf_fault_add(k->faults, place, "\"place\" is latitude and longitude, two numbers");
+    else if (n->has_place && (n->latitude < -90 || n->latitude > 90))
+        conf_fault_add(k->faults, place, "\"place\": the latitude is -90 to 90");
+}
+
+static void check_cluster(struct check *k)
+{
+    const struct conf_cluster *c = &k->c->cluster;
+    if (!c->on)
+        return;
+    check_free(k, &c->listen, conf_parse_place(k->root, "cluster.listen"));
+    check_free(k, &c->peer_listen, conf_parse_place(k->root, "cluster.peer_listen"));
+    if (addresses_clash(&c->listen, &c->peer_listen))
+        conf_fault_add(k->faults, conf_parse_place(k->root, "cluster.peer_listen"),
+                       "the address is taken by \"listen\"");
+    check_told(k, &c->advertise, "advertise");
+    check_told(k, &c->peer_advertise, "peer_advertise");
+    if (!*c->secret_file && !*c->gossip_key_file && !addr_is_loopback(&c->listen))
+        conf_fault_warn(k->faults, c->place,
+                        "gossip is in the clear, and whoever reaches it may join: give "
+                        "\"secret_file\"");
 }
 
 static void check_cache(struct check *k)
@@ -262,7 +329,10 @@ void conf_check(const struct conf *c, const struct conf_value *root, struct conf
 {
     struct check k = {c, root, faults};
     bool *used = must_alloc((c->origin_count + 1) * sizeof *used);
+    check_served(&k);
+    check_node(&k);
     check_listeners(&k);
+    check_cluster(&k);
     check_cache(&k);
     check_variants(&k);
     check_admin(&k);

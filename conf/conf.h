@@ -42,6 +42,32 @@ struct conf_node {
     uint32_t workers;     /* 0 = auto: the affinity mask */
     const char *user;     /* "" = stay who we are */
     const char *data_dir; /* default /var/lib/perigee */
+    /* What is told to the cluster. */
+    bool has_place;
+    double latitude, longitude; /* degrees */
+    struct addr *addresses;     /* port 0 */
+    uint32_t address_count;
+    uint32_t capacity;                          /* relative weight, default 1 */
+    struct conf_texts place_text, address_text; /* as written */
+};
+
+enum conf_profile { CONF_PROFILE_WAN, CONF_PROFILE_LAN };
+struct conf_seed {
+    const char *host; /* name or address, no brackets */
+    uint16_t port;
+};
+struct conf_cluster {
+    bool on;
+    struct addr listen;
+    struct addr advertise; /* no family: `listen`, or the address that a route begins at */
+    struct addr peer_listen, peer_advertise; /* no family: not told */
+    enum conf_profile profile;
+    const char *secret_file, *gossip_key_file; /* "" = none */
+    bool accept_events;                        /* purges fired by serf agents */
+    struct conf_texts join_text;               /* as written */
+    struct conf_seed *join;
+    uint32_t join_count;
+    struct conf_place place, join_place, listen_place, secret_place, gossip_key_place;
 };
 
 struct conf_certificate {
@@ -85,6 +111,8 @@ struct conf_fixed_places {
     struct conf_place id, workers, user, data_dir;
     struct conf_place memory, disk_size, object_max, max_objects, verify, path;
     struct conf_place admin;
+    struct conf_place cluster, cluster_listen, cluster_advertise, cluster_profile;
+    struct conf_place cluster_secret, cluster_gossip_key;
 };
 
 struct conf_token {
@@ -105,7 +133,7 @@ struct conf_admin {
 
 struct conf_limits {
     uint32_t connections; /* 100000, cut to what RLIMIT_NOFILE allows */
-    uint32_t drain_ms;    /* 0 alone */
+    uint32_t drain_ms;    /* default 60 s for who serves in a cluster, else 0 */
     uint32_t field_line_bytes, field_one_bytes, field_all_bytes, field_count, field_tags_bytes;
     uint32_t h2_streams; /* 128 */
     uint32_t header_ms, body_idle_ms, keepalive_ms;
@@ -189,6 +217,7 @@ struct conf {
     struct arena arena;
     const char *file;
     struct conf_node node;
+    struct conf_cluster cluster;
     struct conf_listener *listeners;
     uint32_t listener_count;
     struct conf_cache cache;

@@ -5,6 +5,8 @@
 
 #include "conf/shape.h"
 
+#define DRAIN_SERVING_MS 60000 /* others have to hear that this node goes: DNS, its peers */
+
 static bool derive_node(struct conf *c)
 {
     char name[256] = "";
@@ -17,6 +19,39 @@ static bool derive_node(struct conf *c)
         return false;
     c->node.id = id.ptr;
     return true;
+}
+
+/* What is wrong was told when it was read; here it is left out. */
+static bool derive_told(struct conf *c)
+{
+    struct conf_node *n = &c->node;
+    n->addresses = arena_zalloc(&c->arena, (n->address_text.count + 1) * sizeof *n->addresses);
+    for (uint32_t i = 0; n->addresses && i < n->address_text.count; i++)
+        n->address_count += addr_parse(span_text(n->address_text.at[i]),
+                                       &n->addresses[n->address_count]) == ERR_OK;
+    n->has_place = n->place_text.count == 2 &&
+                   conf_shape_to_degrees(span_text(n->place_text.at[0]), &n->latitude) &&
+                   conf_shape_to_degrees(span_text(n->place_text.at[1]), &n->longitude);
+    return n->addresses != NULL;
+}
+
+static bool derive_cluster(struct conf *c)
+{
+    struct conf_cluster *k = &c->cluster;
+    k->join = arena_zalloc(&c->arena, (k->join_text.count + 1) * sizeof *k->join);
+    for (uint32_t i = 0; k->join && i < k->join_text.count; i++) {
+        struct conf_seed *seed = &k->join[k->join_count];
+        struct span host, kept;
+        if (conf_shape_split_seed(span_text(k->join_text.at[i]), &host, &seed->port))
+            continue;
+        if (!arena_printf(&c->arena, &kept, "%.*s", SPAN_ARG(host)))
+            return false;
+        seed->host = kept.ptr;
+        k->join_count++;
+    }
+    if (c->limits.drain_ms == UINT32_MAX) /* not given */
+        c->limits.drain_ms = k->on && c->listener_count ? DRAIN_SERVING_MS : 0;
+    return k->join != NULL;
 }
 
 static bool derive_cache(struct conf *c)
@@ -111,7 +146,7 @@ static bool derive_site(struct conf *c, const struct conf_origin **sorted, struc
 
 bool conf_derive(struct conf *c)
 {
-    bool good = derive_node(c) && derive_cache(c);
+    bool good = derive_node(c) && derive_told(c) && derive_cluster(c) && derive_cache(c);
     for (uint32_t i = 0; i < c->listener_count; i++)
         good = good && derive_listener(c, &c->listeners[i]);
     for (uint32_t i = 0; i < c->origin_count; i++)

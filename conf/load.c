@@ -35,6 +35,12 @@ static void read_places(const struct conf_value *root, struct conf_fixed_places 
         .verify = place_in(root, "cache", "cache.disk.verify"),
         .path = place_in(root, "cache", "cache.disk.path"),
         .admin = place_in(root, "admin", "admin.listen"),
+        .cluster = place_in(root, "cluster", "cluster"),
+        .cluster_listen = place_in(root, "cluster", "cluster.listen"),
+        .cluster_advertise = place_in(root, "cluster", "cluster.advertise"),
+        .cluster_profile = place_in(root, "cluster", "cluster.profile"),
+        .cluster_secret = place_in(root, "cluster", "cluster.secret_file"),
+        .cluster_gossip_key = place_in(root, "cluster", "cluster.gossip_key_file"),
     };
 }
 
@@ -54,6 +60,10 @@ struct conf *conf_load_text(struct span text, const char *name, struct conf_faul
     if (root) {
         conf_read(&conf_schema, root, &c->arena, faults, c);
         read_places(root, &c->places);
+        c->cluster.join_place = place_in(root, "cluster", "cluster.join");
+        c->cluster.listen_place = c->places.cluster_listen;
+        c->cluster.secret_place = c->places.cluster_secret;
+        c->cluster.gossip_key_place = c->places.cluster_gossip_key;
         if (conf_derive(c))
             conf_check(c, root, faults);
         else

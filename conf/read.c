@@ -364,7 +364,7 @@ static void read_list(struct reader *r, const struct conf_setting *s,
 {
     if (!want_list(r, s, v, "sections"))
         return;
-    if (v->count == 0 && s->required)
+    if (v->count == 0 && (s->required || s->served))
         conf_fault_add(r->faults, v->place, "\"%s\" is empty", s->key);
     char *at = take(r, v->count * s->inside->bytes + 1, v->place);
     if (!at)

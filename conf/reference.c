@@ -72,7 +72,7 @@ static void print_type(const struct conf_setting *s, FILE *out)
     const char *separator = "";
     fprintf(out, "%s%s", is_list(s->kind) ? "list of " : "", kind_text(s));
     if (s->kind == CONF_TEXTS)
-        fputc('s', out);
+        fputs(span_ends(span_text(s->shape), SPAN("s")) ? "es" : "s", out);
     if (s->kind == CONF_NUMBER)
         fprintf(out, ", %s to %s%s%s%s", conf_units_print(s->unit, s->min, low),
                 conf_units_print(s->unit, s->max, high), s->word ? ", or `" : "",
@@ -90,6 +90,8 @@ static void print_default(const struct conf_setting *s, FILE *out)
 {
     if (s->required)
         fputs("required", out);
+    else if (s->served)
+        fputs("required, but of a member that serves nothing", out);
     else if (s->fallback && is_list(s->kind))
         fprintf(out, "`[%s]`", s->fallback);
     else if (s->fallback && s->kind != CONF_SECTION)

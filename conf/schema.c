@@ -45,11 +45,55 @@ static const struct conf_setting node_settings[] = {
     {.key = "data_dir", .kind = CONF_TEXT, FIELD(conf_node, data_dir), .shape = "folder",
      .wrong = conf_shape_any, .fallback = "/var/lib/perigee",
      .help = "Where the cache and the purge log live."},
-    UNBUILT("place", "it comes with geographic steering"),
-    UNBUILT("addresses", "it comes with geographic steering"),
-    UNBUILT("capacity", "it comes with geographic steering"),
+    {.key = "place", .kind = CONF_TEXTS, FIELD(conf_node, place_text), .max = 2,
+     .shape = "degree", .wrong = conf_shape_degrees, .derived = "not told",
+     .help = "Where it stands, latitude and longitude, as told to the cluster."},
+    {.key = "addresses", .kind = CONF_TEXTS, FIELD(conf_node, address_text), .max = 8,
+     .shape = "IP address", .wrong = conf_shape_address, .derived = "not told",
+     .help = "Where clients reach it, as told to the cluster."},
+    {.key = "capacity", .kind = CONF_NUMBER, FIELD(conf_node, capacity), .fallback = "1",
+     .min = 1, .max = 1000, .help = "Its weight beside others, as told to the cluster."},
 };
 static const struct conf_section node = SECTION(node_settings, conf_node);
+
+static const struct conf_choice profiles[] = {
+    {"wan", CONF_PROFILE_WAN, false}, {"lan", CONF_PROFILE_LAN, false}, {0}};
+static const struct conf_choice event_choices[] = {
+    {"accept", true, false}, {"refuse", false, false}, {0}};
+static const struct conf_setting cluster_settings[] = {
+    {.key = "listen", .kind = CONF_ADDRESS, FIELD(conf_cluster, listen), .fallback = ":7946",
+     .help = "Gossip, UDP and TCP; serf's port."},
+    {.key = "advertise", .kind = CONF_ADDRESS, FIELD(conf_cluster, advertise),
+     .derived = "`listen`; when that is every address, the one that this machine uses outwards",
+     .help = "What others dial: say it behind NAT or a container's bridge."},
+    {.key = "peer_listen", .kind = CONF_ADDRESS, FIELD(conf_cluster, peer_listen),
+     .help = "For requests between nodes; told to the cluster, nothing listens there yet."},
+    {.key = "peer_advertise", .kind = CONF_ADDRESS, FIELD(conf_cluster, peer_advertise),
+     .derived = "`peer_listen`'s port at the address told for gossip",
+     .help = "What other nodes dial there."},
+    {.key = "profile", .kind = CONF_CHOICE, FIELD(conf_cluster, profile), .fallback = "wan",
+     .choices = profiles,
+     .help = "How soon a silent member is suspected: for nodes far apart, or in one place."},
+    {.key = "secret_file", .kind = CONF_TEXT, FIELD(conf_cluster, secret_file),
+     .shape = "file", .wrong = conf_shape_any,
+     .help = "The cluster's secret, for nodes alone: 32 bytes in base64 (`perigee cluster "
+             "keygen`). Several lines: the first is used, all are accepted."},
+    {.key = "gossip_key_file", .kind = CONF_TEXT, FIELD(conf_cluster, gossip_key_file),
+     .shape = "file", .wrong = conf_shape_any,
+     .derived = "derived from the secret: `perigee cluster gossip-key`",
+     .help = "The key of gossip, as `serf agent -encrypt` takes it: 16, 24 or 32 bytes in "
+             "base64, lines as above. Without it and a secret, gossip is in the clear."},
+    {.key = "serf_events", .kind = CONF_CHOICE, FIELD(conf_cluster, accept_events),
+     .fallback = "accept", .choices = event_choices,
+     .help = "Purges that whoever holds the gossip key fires with `serf event`."},
+    {.key = "join", .kind = CONF_TEXTS, FIELD(conf_cluster, join_text), .max = 64,
+     .shape = "host:port", .wrong = conf_shape_seed,
+     .help = "Members to join, as many as should be tried; port 7946 when it is left out. Asked "
+             "again until each has answered."},
+    UNBUILT("shield", "it comes with requests between nodes"),
+    UNBUILT("purge_log", "it comes with purges across the cluster"),
+};
+static const struct conf_section cluster = ELEMENT(cluster_settings, conf_cluster);
 
 static const struct conf_setting certificate_settings[] = {
     {.key = "cert", .kind = CONF_TEXT, FIELD(conf_certificate, cert), .required = true,
@@ -248,7 +292,7 @@ static const struct conf_setting limits_settings[] = {
      .fallback = "100000", .min = 10, .max = 10000000,
      .help = "Clients' connections at once; cut to what the process's open files allow."},
     {.key = "drain", .kind = CONF_NUMBER, .unit = CONF_UNIT_MS, FIELD(conf_limits, drain_ms),
-     .fallback = "0s", .max = DAY_MS,
+     .optional = true, .derived = "`60s` with listeners in a cluster, else `0s`", .max = DAY_MS,
      .help = "How long a stopping node still accepts; SIGINT or a second SIGTERM skips it."},
     {.key = "fields", .kind = CONF_SECTION, .inside = &fields, .help = "Sizes of fields."},
     {.key = "h2", .kind = CONF_SECTION, .inside = &h2, .help = "HTTP/2."},
@@ -434,8 +478,11 @@ static const struct conf_setting settings[] = {
      .help = "Of the file's format."},
     {.key = "node", .kind = CONF_SECTION, FIELD(conf, node), .inside = &node,
      .help = "This node; all else may be the same on every node."},
+    {.key = "cluster", .kind = CONF_SECTION, FIELD(conf, cluster), .inside = &cluster,
+     .given_at = offsetof(struct conf, cluster.on), .off = true,
+     .help = "Nodes that know of each other; absent: this one works alone."},
     {.key = "listeners", .kind = CONF_LIST, MANY(conf, listeners, listener_count), .max = 64,
-     .required = true, .inside = &listener, .help = "Where clients connect."},
+     .served = true, .inside = &listener, .help = "Where clients connect."},
     {.key = "cache", .kind = CONF_SECTION, FIELD(conf, cache), .inside = &cache,
      .help = "How much is kept."},
     {.key = "admin", .kind = CONF_SECTION, FIELD(conf, admin), .inside = &admin,
@@ -445,11 +492,10 @@ static const struct conf_setting settings[] = {
     {.key = "limits", .kind = CONF_SECTION, FIELD(conf, limits), .inside = &limits,
      .help = "What a client or a server may cost."},
     {.key = "origins", .kind = CONF_NAMED, MANY(conf, origins, origin_count), .max = 1000,
-     .required = true, .inside = &origin, .help = "The servers behind this node, by name."},
+     .served = true, .inside = &origin, .help = "The servers behind this node, by name."},
     {.key = "sites", .kind = CONF_LIST, MANY(conf, sites, site_count), .max = 10000,
-     .required = true, .inside = &site, .help = "What is served, by host."},
+     .served = true, .inside = &site, .help = "What is served, by host."},
     {.key = "logs", .kind = CONF_SECTION, FIELD(conf, logs), .inside = &logs, .help = "Logs."},
-    UNBUILT("cluster", "a node works alone for now"),
     UNBUILT("geo", "geographic steering comes later"),
     UNBUILT("dns", "the DNS server comes later"),
 };

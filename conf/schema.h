@@ -42,6 +42,7 @@ struct conf_setting {
     bool optional;        /* a NUMBER that is -1 when not given */
     bool lower;           /* a TEXT or TEXTS kept in lower case */
     bool none;            /* FLAGS: may be an empty list */
+    bool served;          /* required, but of a member that serves nothing (conf/check.c) */
     size_t at, bytes;     /* the field in the section's struct; bytes 0: kept nowhere */
     size_t count_at;      /* PREFIXES, PAIRS, LIST, NAMED: the uint32_t with how many */
     size_t given_at;      /* SECTION: a bool that says whether it is on; 0 = none */

@@ -1,5 +1,7 @@
 #include "conf/shape.h"
 
+#include <stdlib.h>
+
 #include "base/http/fields.h"
 
 #define NAME_MAX_BYTES 64
@@ -94,6 +96,42 @@ const char *conf_shape_host_pattern(struct span text)
     if (span_starts(text, SPAN("[")) && span_ends(text, SPAN("]")))
         return "is an address in brackets: write it without";
     return conf_shape_host(text);
+}
+
+const char *conf_shape_address(struct span text)
+{
+    static const struct addr any = {0};
+    struct addr address;
+    if (addr_parse(text, &address) != ERR_OK)
+        return "is no IP address";
+    return memcmp(address.ip, any.ip, sizeof any.ip) == 0 ? "is no address of a machine" : NULL;
+}
+
+#define DEGREES_MAX_BYTES 32
+
+bool conf_shape_to_degrees(struct span text, double *out)
+{
+    char copy[DEGREES_MAX_BYTES], *end;
+    size_t digits = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        bool digit = text.ptr[i] >= '0' && text.ptr[i] <= '9';
+        digits += digit;
+        if (!digit && text.ptr[i] != '.' && !(i == 0 && is_one_of(text.ptr[i], "+-")))
+            return false; /* strtod takes more: 0x, inf, 1e3 */
+    }
+    if (!digits || span_copy(text, copy, sizeof copy) != ERR_OK)
+        return false;
+    double value = strtod(copy, &end);
+    if (*end || value < -180 || value > 180)
+        return false;
+    *out = value;
+    return true;
+}
+
+const char *conf_shape_degrees(struct span text)
+{
+    double value;
+    return conf_shape_to_degrees(text, &value) ? NULL : "is no number of degrees, -180 to 180";
 }
 
 const char *conf_shape_path_pattern(struct span text)
@@ -210,6 +248,25 @@ static const char *split_authority(struct span text, struct span *host, uint64_t
         *port > 65535)
         return "has no good port (1 to 65535)";
     return NULL;
+}
+
+const char *conf_shape_split_seed(struct span text, struct span *host, uint16_t *port)
+{
+    uint64_t number;
+    struct addr address;
+    if (addr_parse(text, &address) == ERR_OK && address.family == ADDR_V6)
+        return "is an IPv6 address without brackets";
+    const char *wrong = split_authority(text, host, &number);
+    if (!wrong)
+        *port = number ? (uint16_t)number : CONF_SHAPE_SEED_PORT;
+    return wrong;
+}
+
+const char *conf_shape_seed(struct span text)
+{
+    struct span host;
+    uint16_t port;
+    return conf_shape_split_seed(text, &host, &port);
 }
 
 static struct span lowered(struct arena *arena, struct span text)

@@ -12,6 +12,23 @@ static bool same_text(const char *a, const char *b)
     return strcmp(a, b) == 0;
 }
 
+/* What is told of a node, whom it joins and which events count may change. */
+static void check_cluster(const struct conf_cluster *k, const struct conf_cluster *l,
+                          const struct conf_fixed_places *at, struct conf_faults *faults)
+{
+    must_stay(k->on == l->on, "cluster", at->cluster, faults);
+    if (!k->on || !l->on)
+        return;
+    must_stay(addr_equal(&k->listen, &l->listen), "cluster.listen", at->cluster_listen, faults);
+    must_stay(addr_equal(&k->advertise, &l->advertise), "cluster.advertise",
+              at->cluster_advertise, faults);
+    must_stay(k->profile == l->profile, "cluster.profile", at->cluster_profile, faults);
+    must_stay(same_text(k->secret_file, l->secret_file), "cluster.secret_file",
+              at->cluster_secret, faults);
+    must_stay(same_text(k->gossip_key_file, l->gossip_key_file), "cluster.gossip_key_file",
+              at->cluster_gossip_key, faults);
+}
+
 void node_change_check(const struct conf *now, const struct conf *next,
                        struct conf_faults *faults)
 {
@@ -36,6 +53,7 @@ void node_change_check(const struct conf *now, const struct conf *next,
     must_stay(now->admin.on == next->admin.on &&
                   (!now->admin.on || addr_equal(&now->admin.address, &next->admin.address)),
               "admin.listen", at->admin, faults);
+    check_cluster(&now->cluster, &next->cluster, at, faults);
 }
 
 static bool same_texts(const struct conf_texts *a, const struct conf_texts *b)

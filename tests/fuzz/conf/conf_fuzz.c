@@ -20,7 +20,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (uint32_t i = 0; i < faults.count; i++)
         must(!strchr(faults.at[i].message, '\n'));
     if (c) {
-        must(c->listener_count && c->origin_count && c->site_count);
+        bool serves = c->listener_count && c->origin_count && c->site_count;
+        must(serves ||
+             (c->cluster.on && !c->listener_count && !c->origin_count && !c->site_count));
+        must(c->cluster.join_count == c->cluster.join_text.count);
+        must(c->node.address_count == c->node.address_text.count);
         for (uint32_t i = 0; i < c->site_count; i++)
             for (uint32_t j = 0; j < c->sites[i].route_count; j++) {
                 const struct conf_route *r = &c->sites[i].routes[j];

@@ -11,7 +11,34 @@
     "origins: { a: { servers: [{ url: \"http://a\" }] }, "                                     \
     "b: { servers: [{ url: \"http://b\" }] } }\n"
 
+#define CLUSTER(more) "cluster: { secret_file: k, " more " }\n"
+
 static const struct said_row rows[] = {
+    {CLUSTER(""), "", "a member that serves nothing"},
+    {"cluster: { listen: \"127.0.0.1:7946\" }\n", "", "in the clear on loopback"},
+    {CLUSTER("") LISTENERS,
+     "f:1:1: \"origins\" is missing\n"
+     "f:1:1: \"sites\" is missing\n",
+     "a member that serves has all of it"},
+    {CLUSTER("") REST, "f:1:1: \"listeners\" is missing\n", "a member that serves, where?"},
+    {"cluster: off\n" REST, "f:1:1: \"listeners\" is missing\n", "no member either"},
+    {CLUSTER("") "listeners: []\n" REST, "f:2:12: \"listeners\" is empty\n", "an empty list"},
+    {CLUSTER("listen: \":80\"") SMALLEST,
+     "f:1:36: the address is taken by the listener on line 2\n", "the web's port"},
+    {CLUSTER("listen: \"127.0.0.1:9443\""), "f:1:36: the address is taken by \"admin\"\n",
+     "admin's port"},
+    {CLUSTER("listen: \":1\", peer_listen: \":1\""),
+     "f:1:55: the address is taken by \"listen\"\n", "one port for two"},
+    {CLUSTER("listen: \":1\", peer_listen: \"127.0.0.1:9443\""),
+     "f:1:55: the address is taken by \"admin\"\n", "the peers' port too"},
+    {CLUSTER("advertise: \":1\", peer_advertise: \"0.0.0.0:2\""),
+     "f:1:39: \"advertise\" is what others dial: it needs an address, not only a port\n"
+     "f:1:61: \"peer_advertise\" is what others dial: it needs an address, not only a port\n",
+     "nothing to dial"},
+    {SMALLEST "node: { place: [1] }\n",
+     "f:4:16: \"place\" is latitude and longitude, two numbers\n", "half a place"},
+    {SMALLEST "node: { place: [91, 0] }\n", "f:4:16: \"place\": the latitude is -90 to 90\n",
+     "beyond the pole"},
     {"listeners: [{ address: \":80\" }, { address: \"[::]:80\" }, { address: \"0.0.0.0:80\" "
      "}]\n" REST,
      "f:1:44: the address is taken by the listener on line 1\n"

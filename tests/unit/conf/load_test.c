@@ -367,6 +367,53 @@ static void test_files(void **state)
     conf_faults_fini(&faults);
 }
 
+static void test_cluster(void **state)
+{
+    (void)state;
+    struct conf *c = load("node: { place: [50.11, -8.68], capacity: 3,\n"
+                          "        addresses: [192.0.2.1, \"2001:db8::1\"] }\n"
+                          "cluster:\n"
+                          "  advertise: 192.0.2.1:7000\n"
+                          "  peer_listen: \":7947\"\n"
+                          "  profile: lan\n"
+                          "  secret_file: /k\n"
+                          "  serf_events: refuse\n"
+                          "  join: [ams1.example.net, \"[2001:db8::2]:1\"]\n");
+    const struct conf_cluster *k = &c->cluster;
+    assert_true(k->on && !k->accept_events);
+    assert_int_equal(k->listen.port, 7946);
+    assert_int_equal(k->advertise.family, ADDR_V4);
+    assert_int_equal(k->peer_listen.port, 7947);
+    assert_int_equal(k->peer_advertise.family, ADDR_NONE);
+    assert_int_equal(k->profile, CONF_PROFILE_LAN);
+    assert_string_equal(k->gossip_key_file, "");
+    assert_int_equal(k->secret_place.line, 7);
+    assert_int_equal(k->join_count, 2);
+    assert_string_equal(k->join[0].host, "ams1.example.net");
+    assert_int_equal(k->join[0].port, 7946);
+    assert_string_equal(k->join[1].host, "2001:db8::2");
+    assert_int_equal(k->join[1].port, 1);
+    assert_true(c->node.has_place);
+    assert_true(c->node.latitude > 50.1 && c->node.latitude < 50.12);
+    assert_true(c->node.longitude > -8.69 && c->node.longitude < -8.67);
+    assert_int_equal(c->node.address_count, 2);
+    assert_int_equal(c->node.addresses[1].family, ADDR_V6);
+    assert_int_equal(c->node.capacity, 3);
+    assert_int_equal(c->limits.drain_ms, 0); /* nobody is served */
+    conf_destroy(c);
+    c = load("cluster: { secret_file: k }\n" SMALLEST);
+    assert_true(c->cluster.accept_events);
+    assert_int_equal(c->cluster.profile, CONF_PROFILE_WAN);
+    assert_int_equal(c->limits.drain_ms, 60000);
+    conf_destroy(c);
+    c = load("cluster: off\n" SMALLEST);
+    assert_false(c->cluster.on);
+    assert_false(c->node.has_place);
+    assert_int_equal(c->node.capacity, 1);
+    assert_int_equal(c->limits.drain_ms, 0);
+    conf_destroy(c);
+}
+
 /* Every fault of a file in one run, by place. */
 static void test_all_at_once(void **state)
 {
@@ -390,8 +437,8 @@ static void test_all_at_once(void **state)
                               "f:5:18: \"drain\": \"10\" has no unit: write for example 30s "
                               "(ms, s, m, h, d)\n"
                               "f:5:22: duplicate key \"drain\", first on line 5\n"
-                              "f:6:1: \"cluster\" is not built yet: a node works alone for "
-                              "now\n"
+                              "f:6:10: warning: gossip is in the clear, and whoever reaches it "
+                              "may join: give \"secret_file\"\n"
                               "f:7:36: the environment has no PG_NONE\n"
                               "f:9:18: the host \"*\" is taken on line 9\n"
                               "f:10:24: there is no origin \"ap\", did you mean \"app\"?\n"
@@ -417,10 +464,15 @@ static void test_fault_list_is_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),          cmocka_unit_test(test_listeners_and_node),
-        cmocka_unit_test(test_origins_and_sites), cmocka_unit_test(test_servers),
-        cmocka_unit_test(test_single_values),     cmocka_unit_test(test_files),
-        cmocka_unit_test(test_all_at_once),       cmocka_unit_test(test_fault_list_is_bounded),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_listeners_and_node),
+        cmocka_unit_test(test_origins_and_sites),
+        cmocka_unit_test(test_servers),
+        cmocka_unit_test(test_single_values),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_cluster),
+        cmocka_unit_test(test_all_at_once),
+        cmocka_unit_test(test_fault_list_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

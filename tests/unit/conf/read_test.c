@@ -71,11 +71,43 @@ static const struct said_row rows[] = {
      "no name"},
     {SMALLEST "node: { data_dir: \"a\\tb\" }\n",
      "f:4:19: \"data_dir\": \"a?b\" has a control character\n", "a control character"},
-    {SMALLEST "node: { place: [1, 2], addresses: [], capacity: 1 }\n",
-     "f:4:9: \"place\" is not built yet: it comes with geographic steering\n"
-     "f:4:24: \"addresses\" is not built yet: it comes with geographic steering\n"
-     "f:4:39: \"capacity\" is not built yet: it comes with geographic steering\n",
+    {SMALLEST "node: { place: [50.11, -8.68], addresses: [192.0.2.1, \"2001:db8::1\"], "
+              "capacity: 3 }\n",
+     "", "what is told to the cluster"},
+    {SMALLEST "node: { place: [1, x], addresses: [a, 0.0.0.0], capacity: 0 }\n",
+     "f:4:20: \"place\": \"x\" is no number of degrees, -180 to 180\n"
+     "f:4:36: \"addresses\": \"a\" is no IP address\n"
+     "f:4:39: \"addresses\": \"0.0.0.0\" is no address of a machine\n"
+     "f:4:59: \"capacity\": 0 is out of range, 1 to 1000\n",
+     "none of that"},
+    {SMALLEST "node: { place: [1e1, 181] }\n",
+     "f:4:17: \"place\": \"1e1\" is no number of degrees, -180 to 180\n"
+     "f:4:22: \"place\": \"181\" is no number of degrees, -180 to 180\n",
+     "plain decimals within range"},
+    {SMALLEST "node: { place: [1, 2, 3] }\n", "f:4:16: \"place\" has more than 2 entries\n",
+     "an altitude"},
+    {SMALLEST "cluster: off\n", "", "no cluster, said so"},
+    {SMALLEST "cluster: on\n", "f:4:10: \"cluster\" wants a section or off\n",
+     "a word where a section is due"},
+    {SMALLEST "cluster: { shield: eu, purge_log: {} }\n",
+     "f:4:10: warning: gossip is in the clear, and whoever reaches it may join: give "
+     "\"secret_file\"\n"
+     "f:4:12: \"shield\" is not built yet: it comes with requests between nodes\n"
+     "f:4:24: \"purge_log\" is not built yet: it comes with purges across the cluster\n",
      "planned"},
+    {SMALLEST
+     "cluster: { secret_file: k, join: [a, \"b:1\", \"[::1]\", \"[::1]:2\", 192.0.2.1] "
+     "}\n",
+     "", "who to join"},
+    {SMALLEST "cluster: { secret_file: k, join: [\"a:0\", \"::1\", \"a b\"] }\n",
+     "f:4:35: \"join\": \"a:0\" has no good port (1 to 65535)\n"
+     "f:4:42: \"join\": \"::1\" is an IPv6 address without brackets\n"
+     "f:4:49: \"join\": \"a b\" has no good host name\n",
+     "nobody to join"},
+    {SMALLEST "cluster: { secret_file: k, profile: local, serf_events: maybe }\n",
+     "f:4:37: \"profile\": \"local\" is not one of: wan, lan\n"
+     "f:4:57: \"serf_events\": \"maybe\" is not one of: accept, refuse\n",
+     "other words"},
     {SMALLEST "cache: { memory: 2GB }\n",
      "f:4:18: \"memory\": \"2GB\" is not understood: write for example 64MiB (B, KiB, MiB, "
      "GiB, TiB)\n",

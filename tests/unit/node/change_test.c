@@ -26,12 +26,36 @@ static struct conf *load(const char *why, const char *text)
     return c;
 }
 
+struct row {
+    const char *why, *next, *fault; /* NULL: may be reloaded */
+    int line;
+};
+
+static void check(const char *text, const struct row *rows, size_t count)
+{
+    struct conf *now = load("now", text);
+    for (size_t i = 0; i < count; i++) {
+        struct conf_faults faults = {0};
+        struct conf *next = load(rows[i].why, rows[i].next);
+        node_change_check(now, next, &faults);
+        if (!rows[i].fault && faults.count)
+            fail_msg("%s: %s", rows[i].why, faults.at[0].message);
+        /* that one, and none of what follows from it */
+        if (rows[i].fault && (faults.count != 1 || strncmp(faults.at[0].message, rows[i].fault,
+                                                           strlen(rows[i].fault)) != 0))
+            fail_msg("%s: %u told, %s", rows[i].why, faults.count,
+                     faults.count ? faults.at[0].message : "");
+        if (rows[i].fault && faults.at[0].line != rows[i].line)
+            fail_msg("%s: on line %d", rows[i].why, faults.at[0].line);
+        conf_faults_fini(&faults);
+        conf_destroy(next);
+    }
+    conf_destroy(now);
+}
+
 static void test_check(void **state)
 {
-    static const struct {
-        const char *why, *next, *fault; /* NULL: may be reloaded */
-        int line;
-    } rows[] = {
+    static const struct row rows[] = {
         {"nothing changed", SAME, NULL, 0},
         {"id", LISTEN "node: { id: b, workers: 2, user: u, data_dir: /d }\n" CACHE ORIGIN SITE,
          "node.id", 2},
@@ -85,24 +109,32 @@ static void test_check(void **state)
          NULL, 0},
     };
     (void)state;
-    struct conf *now = load("now", SAME);
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct conf_faults faults = {0};
-        struct conf *next = load(rows[i].why, rows[i].next);
-        node_change_check(now, next, &faults);
-        if (!rows[i].fault && faults.count)
-            fail_msg("%s: %s", rows[i].why, faults.at[0].message);
-        /* that one, and none of what follows from it */
-        if (rows[i].fault && (faults.count != 1 || strncmp(faults.at[0].message, rows[i].fault,
-                                                           strlen(rows[i].fault)) != 0))
-            fail_msg("%s: %u told, %s", rows[i].why, faults.count,
-                     faults.count ? faults.at[0].message : "");
-        if (rows[i].fault && faults.at[0].line != rows[i].line)
-            fail_msg("%s: on line %d", rows[i].why, faults.at[0].line);
-        conf_faults_fini(&faults);
-        conf_destroy(next);
-    }
-    conf_destroy(now);
+    check(SAME, rows, ARRAY_LEN(rows));
+}
+
+#define CLUSTER(own, lasting)                                                                  \
+    "node: { id: a, " own " }\ncluster: { secret_file: k, " lasting " }\n"
+
+static void test_check_cluster(void **state)
+{
+    static const struct row rows[] = {
+        {"nothing changed", CLUSTER("", ""), NULL, 0},
+        {"what is told may change",
+         CLUSTER("region: r, place: [1, 2], addresses: [192.0.2.1], capacity: 2",
+                 "peer_listen: \":1\", peer_advertise: \"192.0.2.1:2\""),
+         NULL, 0},
+        {"others to join, other events", CLUSTER("", "join: [b], serf_events: refuse"), NULL,
+         0},
+        {"the port", CLUSTER("", "listen: \":1\""), "cluster.listen", 2},
+        {"the address told", CLUSTER("", "advertise: \"192.0.2.1:2\""), "cluster.advertise", 2},
+        {"the profile", CLUSTER("", "profile: lan"), "cluster.profile", 2},
+        {"another secret's file", "node: { id: a }\ncluster: { secret_file: l }\n",
+         "cluster.secret_file", 2},
+        {"a key's file", CLUSTER("", "gossip_key_file: g"), "cluster.gossip_key_file", 2},
+        {"off", "node: { id: a }\ncluster: off\n" LISTEN ORIGIN SITE, "cluster", 2},
+    };
+    (void)state;
+    check(CLUSTER("", ""), rows, ARRAY_LEN(rows));
 }
 
 static void test_renames(void **state)
@@ -160,6 +192,7 @@ static void test_renames(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_check),
+                                       cmocka_unit_test(test_check_cluster),
                                        cmocka_unit_test(test_renames)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
