@@ -10,6 +10,7 @@
 #pragma once
 
 #include "base/purge.h"
+#include "cluster/cluster.h"
 #include "conf/conf.h"
 
 struct admin;
@@ -63,6 +64,15 @@ struct admin_server { /* of an origin, as workers see it */
     uint64_t requests, errors;
 };
 
+struct admin_cluster {
+    struct cluster_counters core;
+    uint64_t unsent;         /* datagrams that the system refused */
+    unsigned seeds_left;     /* that have not answered */
+    const char *keys_source; /* which keys count, in words; "none": in the clear */
+    bool conflict_lost;      /* another node has this id: out of service */
+    int64_t now_us;          /* in the core's time */
+};
+
 struct admin_figures {
     int64_t uptime_s;
     uint32_t workers;
@@ -102,6 +112,13 @@ struct admin_actions {
     void (*figures)(void *node, struct admin_figures *out);
     void (*servers)(void *node, void (*tell)(void *user, const struct admin_server *s),
                     void *user);
+    /* False: there is no cluster. */
+    bool (*cluster)(void *node, struct admin_cluster *out);
+    /* Every node that is known, also this one, gone ones and serf agents. */
+    void (*nodes)(void *node, void (*tell)(void *user, const struct cluster_node *n),
+                  void *user);
+    /* A failed node will not come back. ERR_NOT_FOUND; ERR_REFUSED: it is alive. */
+    enum err (*forget)(void *node, struct span id);
     /* Loads the configuration file again. ERR_OK: swapped in (admin_reload was called on the
      * way); else the old one runs on and the faults say why. */
     enum err (*reload)(void *node, struct conf_faults *faults);

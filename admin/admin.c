@@ -6,6 +6,7 @@
 #include "admin/doors.h"
 #include "admin/explain.h"
 #include "admin/metrics.h"
+#include "admin/nodes.h"
 #include "admin/purge.h"
 #include "admin/status.h"
 
@@ -29,6 +30,8 @@ static const struct endpoint endpoints[] = {
     {HTTP_GET, ADMIN_SCOPE_NONE, "/v1/health", admin_status_health},
     {HTTP_GET, ADMIN_SCOPE_READ, "/v1/status", admin_status_get},
     {HTTP_GET, ADMIN_SCOPE_READ, "/metrics", admin_metrics_get},
+    {HTTP_GET, ADMIN_SCOPE_READ, "/v1/nodes", admin_nodes_get},
+    {HTTP_DELETE, ADMIN_SCOPE_ADMIN, "/v1/nodes/", admin_nodes_forget},
     {HTTP_POST, ADMIN_SCOPE_PURGE, "/v1/purge", admin_purge_post},
     {HTTP_GET, ADMIN_SCOPE_READ, "/v1/purges", admin_status_purges},
     {HTTP_GET, ADMIN_SCOPE_READ, "/v1/purges/", admin_status_purge},
@@ -127,7 +130,9 @@ static const struct endpoint *find_endpoint(struct admin_call *c, const char **o
             continue;
         if (endpoints[i].method == method)
             return &endpoints[i];
-        *out_allow = endpoints[i].method == HTTP_GET ? "GET, HEAD" : "POST";
+        *out_allow = endpoints[i].method == HTTP_GET      ? "GET, HEAD"
+                     : endpoints[i].method == HTTP_DELETE ? "DELETE"
+                                                          : "POST";
     }
     return NULL;
 }

@@ -92,6 +92,11 @@ bool admin_call_parameter(const struct admin_call *c, const char *name, struct s
     return false;
 }
 
+bool admin_call_decode(const struct admin_call *c, struct span text, struct span *out)
+{
+    return decode(text, c->arena, out);
+}
+
 bool admin_call_duration(struct span text, int64_t *out_ms)
 {
     static const struct {

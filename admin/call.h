@@ -47,5 +47,7 @@ void admin_call_fault_field(const struct admin_call *c, unsigned status, const c
 /* A parameter of the query, percent-decoded in the arena ('+' stays). False: absent, malformed,
  * or the arena is full. */
 bool admin_call_parameter(const struct admin_call *c, const char *name, struct span *out);
+/* Percent-decoded in the arena. False: malformed, or the arena is full. */
+bool admin_call_decode(const struct admin_call *c, struct span text, struct span *out);
 /* "2s", "500ms", "5m", "1h", "7d". */
 bool admin_call_duration(struct span text, int64_t *out_ms);

@@ -206,6 +206,12 @@ void admin_json_put_integer(struct admin_writer *w, const char *key, int64_t val
     must(buf_printf(w->out, "%" PRId64, value) == ERR_OK);
 }
 
+void admin_json_put_number(struct admin_writer *w, const char *key, double value)
+{
+    begin(w, key);
+    must(buf_printf(w->out, "%.9g", value) == ERR_OK);
+}
+
 void admin_json_put_boolean(struct admin_writer *w, const char *key, bool value)
 {
     begin(w, key);

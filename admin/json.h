@@ -42,4 +42,5 @@ void admin_json_close(struct admin_writer *w, char bracket);                 /* 
 void admin_json_put_text(struct admin_writer *w, const char *key, struct span text);
 void admin_json_put_unsigned(struct admin_writer *w, const char *key, uint64_t value);
 void admin_json_put_integer(struct admin_writer *w, const char *key, int64_t value);
+void admin_json_put_number(struct admin_writer *w, const char *key, double value); /* finite */
 void admin_json_put_boolean(struct admin_writer *w, const char *key, bool value);

@@ -109,6 +109,99 @@ static void put_encoders(struct buf *out, const struct admin_figures *f)
     }
 }
 
+static void put_members(struct buf *out, const struct cluster_counters *c)
+{
+    put_head(out, "perigee_cluster_members", "gauge", "Nodes and serf agents, by state.");
+    for (int i = CLUSTER_STATUS_ALIVE; i < CLUSTER_STATUSES; i++)
+        put(out, "perigee_cluster_members{state=\"%s\"} %" PRIu32 "\n",
+            cluster_status_text((enum cluster_status)i), c->nodes[i]);
+}
+
+static void put_drops(struct buf *out, const struct admin_cluster *a)
+{
+    const struct cluster_swim_counters *s = &a->core.swim;
+    const struct {
+        const char *reason;
+        uint64_t count;
+    } rows[] = {
+        {"refused", s->dropped_refused},
+        {"unknown", s->dropped_unknown},
+        {"output", s->dropped_output},
+        {"inbox", s->dropped_inbox},
+        {"stream", s->dropped_stream},
+        {"relay", s->dropped_relay},
+        {"member", s->dropped_member},
+        {"unsent", a->unsent},
+        {"event", a->core.serf.events_dropped},
+        {"query", a->core.serf.queries_dropped},
+        {"queue", a->core.serf_gauges.queue_dropped},
+    };
+    put_head(out, "perigee_cluster_dropped_total", "counter",
+             "Gossip that was not taken or not sent, by reason.");
+    for (int i = WIRE_FAULT_NONE + 1; i < WIRE_FAULTS; i++)
+        put(out, "perigee_cluster_dropped_total{reason=\"%s\"} %" PRIu64 "\n",
+            wire_fault_text((enum wire_fault)i), s->faults[i]);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        put(out, "perigee_cluster_dropped_total{reason=\"%s\"} %" PRIu64 "\n", rows[i].reason,
+            rows[i].count);
+}
+
+static void put_gossip(struct buf *out, const struct admin_cluster *a)
+{
+    const struct cluster_swim_counters *s = &a->core.swim;
+    const struct cluster_serf_counters *f = &a->core.serf;
+    const struct cluster_serf_gauges *g = &a->core.serf_gauges;
+    const struct {
+        const char *name, *type, *help;
+        uint64_t value;
+    } rows[] = {
+        {"packets_in_total", "counter", "Datagrams received.", s->packets_in},
+        {"packets_out_total", "counter", "Datagrams sent.", s->packets_out},
+        {"packet_bytes_in_total", "counter", "Bytes of these.", s->bytes_in},
+        {"packet_bytes_out_total", "counter", "Bytes of these.", s->bytes_out},
+        {"streams_in_total", "counter", "Conversations by TCP that others began.",
+         s->streams_in},
+        {"streams_out_total", "counter", "Conversations by TCP begun here.", s->streams_out},
+        {"stream_bytes_in_total", "counter", "Bytes of both.", s->stream_bytes_in},
+        {"stream_bytes_out_total", "counter", "Bytes of both.", s->stream_bytes_out},
+        {"probes_total", "counter", "Members that were asked whether they live.", s->probes},
+        {"probes_failed_total", "counter", "Probes that nobody answered.", s->probes_failed},
+        {"suspected_total", "counter", "Members that were suspected.", s->suspected},
+        {"refuted_total", "counter", "Times that this node said that it lives.", s->refuted},
+        {"failed_total", "counter", "Members that were declared dead.", s->failed},
+        {"conflicts_total", "counter", "Names or addresses that two members claim.",
+         s->conflicts},
+        {"push_pulls_total", "counter", "Exchanges of the whole state begun here.",
+         s->push_pulls},
+        {"push_pulls_failed_total", "counter", "Those that failed.", s->push_pulls_failed},
+        {"events_in_total", "counter", "User events heard.", f->events_in},
+        {"events_fired_total", "counter", "User events of this node.", f->events_fired},
+        {"queries_in_total", "counter", "Queries heard.", f->queries_in},
+        {"key_changes_total", "counter", "Changes of the keyring by the cluster.",
+         f->key_changes},
+        {"health_score", "gauge", "0: this node's own network is well, 7: it is not.",
+         a->core.swim_health},
+        {"queue", "gauge", "Messages that wait to be gossiped.",
+         (uint64_t)a->core.queue_swim + g->queue_intents + g->queue_queries + g->queue_events},
+        {"seeds_left", "gauge", "Members to join that have not answered.", a->seeds_left},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        put(out, "# HELP perigee_cluster_%s %s\n# TYPE perigee_cluster_%s %s\n", rows[i].name,
+            rows[i].help, rows[i].name, rows[i].type);
+        put(out, "perigee_cluster_%s %" PRIu64 "\n", rows[i].name, rows[i].value);
+    }
+}
+
+static void put_cluster(struct buf *out, const struct admin_core *core)
+{
+    struct admin_cluster a;
+    if (!core->actions->cluster(core->node, &a))
+        return;
+    put_members(out, &a.core);
+    put_gossip(out, &a);
+    put_drops(out, &a);
+}
+
 static void put_up(void *user, const struct admin_server *s)
 {
     put(user, "perigee_origin_up{origin=\"%.200s\",server=\"%.200s\"} %d\n", s->origin,
@@ -141,6 +234,7 @@ void admin_metrics_get(const struct admin_core *core, const struct admin_call *c
     put_counters(&text);
     put_gauges(&text, &f, core->actions->ready(core->node));
     put_encoders(&text, &f);
+    put_cluster(&text, core);
     put_head(&text, "perigee_origin_up", "gauge", "1 while the server is used.");
     core->actions->servers(core->node, put_up, &text);
     put_head(&text, "perigee_origin_server_requests_total", "counter", "Requests sent to it.");

@@ -49,6 +49,22 @@ static void write_purge_log(struct admin_writer *out, const struct admin_figures
     admin_json_close(out, '}');
 }
 
+static void write_cluster(struct admin_writer *out, const struct admin_core *core)
+{
+    struct admin_cluster c;
+    bool on = core->actions->cluster(core->node, &c);
+    admin_json_open(out, "cluster", '{');
+    admin_json_put_boolean(out, "on", on);
+    if (on) {
+        admin_json_put_unsigned(out, "alive", c.core.nodes[CLUSTER_STATUS_ALIVE]);
+        admin_json_put_unsigned(out, "failed", c.core.nodes[CLUSTER_STATUS_FAILED]);
+        admin_json_put_unsigned(out, "seeds_left", c.seeds_left);
+        admin_json_put_text(out, "keys", span_text(c.keys_source));
+        admin_json_put_boolean(out, "id_taken", c.conflict_lost);
+    }
+    admin_json_close(out, '}');
+}
+
 static void write_server(void *user, const struct admin_server *s)
 {
     struct admin_writer *out = user;
@@ -78,6 +94,7 @@ void admin_status_get(const struct admin_core *core, const struct admin_call *c)
     admin_json_put_unsigned(&out, "connections", f.connections);
     write_cache(&out, &f);
     write_purge_log(&out, &f);
+    write_cluster(&out, core);
     admin_json_open(&out, "config", '{');
     admin_json_put_text(&out, "file", span_text(core->conf->file));
     admin_json_put_integer(&out, "loaded_at", f.config_loaded_at_s);

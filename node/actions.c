@@ -142,6 +142,47 @@ static void servers(void *node, void (*tell)(void *user, const struct admin_serv
     }
 }
 
+static bool cluster(void *node, struct admin_cluster *out)
+{
+    struct node *n = node;
+    struct cluster *core = node_member_core(n->member);
+    if (!core)
+        return false;
+    *out = (struct admin_cluster){.unsent = node_member_unsent(n->member),
+                                  .seeds_left = node_member_seeds_left(n->member),
+                                  .keys_source = node_member_keys_source(n->member),
+                                  .conflict_lost = cluster_conflict_lost(core),
+                                  .now_us = io_loop_us()};
+    cluster_counters(core, &out->core);
+    return true;
+}
+
+struct walk {
+    void (*tell)(void *user, const struct cluster_node *n);
+    void *user;
+};
+
+static bool tell_node(void *user, const struct cluster_node *node)
+{
+    const struct walk *w = user;
+    w->tell(w->user, node);
+    return true;
+}
+
+static void nodes(void *node, void (*tell)(void *user, const struct cluster_node *n),
+                  void *user)
+{
+    struct cluster *core = node_member_core(((struct node *)node)->member);
+    struct walk w = {tell, user};
+    if (core)
+        cluster_nodes_walk(core, tell_node, &w);
+}
+
+static enum err forget(void *node, struct span id)
+{
+    return node_member_forget(((struct node *)node)->member, id);
+}
+
 static enum err reload(void *node, struct conf_faults *faults)
 {
     return node_reload_now(node, faults);
@@ -150,7 +191,8 @@ static enum err reload(void *node, struct conf_faults *faults)
 static bool ready(void *node)
 {
     const struct node *n = node;
-    return n->serving && n->drain.step == NODE_SERVING && !n->stop_asked && !n->stop_hurry;
+    return n->serving && n->drain.step == NODE_SERVING && !n->stop_asked && !n->stop_hurry &&
+           node_member_may_serve(n->member);
 }
 
 const struct admin_actions node_actions = {
@@ -161,6 +203,9 @@ const struct admin_actions node_actions = {
     .cache_info = cache_variants,
     .figures = figures,
     .servers = servers,
+    .cluster = cluster,
+    .nodes = nodes,
+    .forget = forget,
     .reload = reload,
     .ready = ready,
 };

@@ -2,10 +2,12 @@
 
 #include <ev.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "cache/cache.h"
+#include "node/actions.h"
 #include "node/desk.h"
 #include "node/front/session.h"
 #include "node/io/listen_ev.h"
@@ -30,6 +32,7 @@ struct control {
 static void begin_announce(struct node *n)
 {
     n->drain.serve_ms = n->setup->conf->limits.drain_ms;
+    node_member_drain(n->member);
     front_session_drain(&n->front);
     for (uint32_t i = 0; i < n->workers_started; i++)
         node_worker_announce(n->workers[i]);
@@ -60,7 +63,7 @@ static void give_up(struct node *n)
     _exit(1);
 }
 
-static void see(const struct node *n, struct node_drain_seen *out)
+static void see(struct node *n, struct node_drain_seen *out)
 {
     *out = (struct node_drain_seen){.now_ms = n->loop->now_ms,
                                     .asked = n->stop_asked,
@@ -70,6 +73,9 @@ static void see(const struct node *n, struct node_drain_seen *out)
                                              front_is_empty(&n->front)};
     for (uint32_t i = 0; i < n->workers_started; i++)
         out->idle = out->idle && node_worker_is_idle(n->workers[i]);
+    /* The goodbye comes last: until then others know that it is here, and drains. */
+    if (n->drain.step == NODE_CUTTING && out->ended)
+        out->ended = node_member_leave(n->member, out->now_ms);
 }
 
 static void step(struct node *n)
@@ -165,6 +171,32 @@ static void tell_ready(struct control *c)
              PERIGEE_VERSION);
 }
 
+static uint64_t cpu_used_us(void)
+{
+    struct rusage u;
+    if (getrusage(RUSAGE_SELF, &u) != 0)
+        return 0;
+    return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 +
+           (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+static void tell_load(struct node *n, int64_t now_ms)
+{
+    struct admin_figures f = {0};
+    if (!n->member)
+        return;
+    node_actions.figures(n, &f);
+    uint64_t used_us = cpu_used_us();
+    const struct node_load_seen seen = {
+        .now_ms = now_ms,
+        /* what the encoders use is what nobody else wants */
+        .cpu_us = used_us > f.encoder_cpu_us ? used_us - f.encoder_cpu_us : 0,
+        .cpus = n->worker_count,
+        .connections = f.connections,
+        .connections_max = n->setup->conf->limits.connections};
+    node_member_tick(n->member, node_load_percent(&n->load, &seen), now_ms);
+}
+
 static void on_tick(struct io_timer *t)
 {
     struct control *c = CONTAINER_OF(t, struct control, tick);
@@ -178,6 +210,7 @@ static void on_tick(struct io_timer *t)
     if (now_ms - c->second_ms >= SECOND_MS) {
         c->second_ms = now_ms;
         node_purges_tick(n->purges, n->loop->now_s);
+        tell_load(n, now_ms);
     }
     step(n);
     bool waits = n->drain.step != NODE_SERVING || !c->told_ready;

@@ -9,7 +9,8 @@ struct checking;
 struct name {
     struct io_resolve_wait wait;
     struct checking *checking;
-    const struct conf_origin_server *server;
+    const char *host;
+    struct conf_place place;
     bool answered, good;
 };
 struct checking {
@@ -36,13 +37,19 @@ static void too_late(struct io_timer *t)
 
 static struct name *list_names(const struct conf *conf, struct checking *c, uint32_t *out_count)
 {
-    uint32_t count = 0;
+    uint32_t count = conf->cluster.join_count;
     for (uint32_t i = 0; i < conf->origin_count; i++)
         count += conf->origins[i].server_count;
     struct name *list = must_alloc((count + 1) * sizeof *list), *at = list;
     for (uint32_t i = 0; i < conf->origin_count; i++)
-        for (uint32_t k = 0; k < conf->origins[i].server_count; k++)
-            *at++ = (struct name){.checking = c, .server = &conf->origins[i].servers[k]};
+        for (uint32_t k = 0; k < conf->origins[i].server_count; k++) {
+            const struct conf_origin_server *s = &conf->origins[i].servers[k];
+            *at++ = (struct name){.checking = c, .host = s->host, .place = s->place};
+        }
+    for (uint32_t i = 0; i < conf->cluster.join_count; i++)
+        *at++ = (struct name){.checking = c,
+                              .host = conf->cluster.join[i].host,
+                              .place = conf->cluster.join_place};
     *out_count = count;
     return list;
 }
@@ -55,7 +62,7 @@ void node_names_check(const struct conf *conf, struct conf_faults *faults)
     struct name *list = list_names(conf, &c, &count);
     c.waiting = count + 1; /* one is ours until all are asked */
     for (uint32_t i = 0; i < count; i++)
-        (void)io_resolve(resolver, span_text(list[i].server->host), &list[i].wait, resolved);
+        (void)io_resolve(resolver, span_text(list[i].host), &list[i].wait, resolved);
     if (--c.waiting > 0) {
         io_timer_init(&c.late, c.loop, too_late);
         io_timer_set(&c.late, c.loop->now_ms + NODE_NAMES_WAIT_MS);
@@ -66,8 +73,7 @@ void node_names_check(const struct conf *conf, struct conf_faults *faults)
         if (!list[i].answered)
             io_resolve_cancel(&list[i].wait);
         if (!list[i].good)
-            conf_fault_warn(faults, list[i].server->place, "\"%s\" does not resolve",
-                            list[i].server->host);
+            conf_fault_warn(faults, list[i].place, "\"%s\" does not resolve", list[i].host);
     }
     free(list);
     io_resolver_destroy(resolver);

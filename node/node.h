@@ -9,6 +9,8 @@
 #include "node/drain.h"
 #include "node/front/access_log.h"
 #include "node/front/ask.h"
+#include "node/load.h"
+#include "node/member.h"
 #include "node/ports.h"
 #include "node/purges.h"
 #include "node/rights.h"
@@ -44,6 +46,10 @@ struct node {
     struct node_ports *ports;
     int admin_fd; /* the admin listener's; -1 */
     struct io_listener *admin_listener;
+    struct node_keys keys; /* of gossip, as the files say */
+    struct node_cluster_ports cluster_ports;
+    struct node_member *member; /* NULL: no cluster */
+    struct node_load load;
     struct front_log_sink *log; /* NULL: no access log */
     struct node_purges *purges;
     struct cache *cache;

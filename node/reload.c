@@ -133,6 +133,7 @@ static void put_in_force(struct node *n, struct setup *next, struct node_ports *
     if (node_change_renames(leaving->conf, next->conf))
         node_purges_rename(n->purges, next->conf);
     cache_set_variants(n->cache, &next->conf->cache.variants);
+    node_member_reload(n->member, next->conf);
     n->setup = next;
     setup_drop(n->front.setup);
     n->front.setup = setup_hold(next);

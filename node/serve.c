@@ -28,11 +28,13 @@ enum { STOPPED, FAILED, FAULTY };
 static bool load(struct node *n, struct conf_faults *faults)
 {
     struct conf *conf = conf_load(n->file, faults);
+    /* Root may read what the user may not. */
+    bool keys = conf && node_keys_read(&conf->cluster, &n->keys, faults) == ERR_OK;
     if (conf)
         n->setup = setup_create(conf, NULL, (int64_t)time(NULL), faults);
     if (n->setup)
         n->admin = admin_create(n->setup->conf, &node_actions, n, faults);
-    return n->admin != NULL;
+    return n->admin != NULL && keys;
 }
 
 /* --- with the rights that we were given --- */
@@ -56,6 +58,9 @@ static bool take_ports(struct node *n, struct conf_faults *faults)
     const struct conf *conf = n->setup->conf;
     n->worker_count = node_rights_workers(conf->node.workers, node_rights_cpus());
     n->files = node_rights_files();
+    if (conf->cluster.on &&
+        node_cluster_bind(&conf->cluster, &n->cluster_ports, faults) != ERR_OK)
+        return false;
     n->ports = node_ports_open(NULL, conf, n->worker_count, &n->admin_fd, faults);
     uint32_t all = n->worker_count *
                    node_rights_connections(conf->limits.connections, n->files, n->worker_count);
@@ -98,6 +103,20 @@ static bool open_cache(struct node *n)
     return true;
 }
 
+static bool open_member(struct node *n)
+{
+    const struct conf *conf = n->setup->conf;
+    if (!conf->cluster.on)
+        return true;
+    n->member = node_member_open(&(struct node_member_conf){.loop = n->loop,
+                                                            .conf = conf,
+                                                            .ports = &n->cluster_ports,
+                                                            .keys = &n->keys,
+                                                            .folder_fd = n->folder_fd,
+                                                            .keeper = n->reload.builder});
+    return n->member != NULL;
+}
+
 static void worker_ended(void *user)
 {
     struct node *n = user;
@@ -136,7 +155,7 @@ static bool open_all(struct node *n)
     if (!open_log(n) || !open_cache(n))
         return false;
     node_reload_open(n);
-    return start_workers(n);
+    return open_member(n) && start_workers(n);
 }
 
 /* --- and back; whatever of it there is --- */
@@ -153,8 +172,11 @@ static void close_workers(struct node *n)
 static void close_all(struct node *n)
 {
     close_workers(n);
+    node_member_stop(n->member);
     if (n->loop)
         node_reload_close(n);
+    node_member_close(n->member);
+    node_cluster_unbind(&n->cluster_ports);
     node_purges_close(n->purges);
     admin_destroy(n->admin);
     cache_close(n->cache);
@@ -185,7 +207,7 @@ static int start_failed(const struct conf_faults *faults, const char *file)
 int node_serve(const char *file)
 {
     struct conf_faults faults = {0};
-    struct node n = {.file = file, .folder_fd = -1, .admin_fd = -1};
+    struct node n = {.file = file, .folder_fd = -1, .admin_fd = -1, .cluster_ports = {-1, -1}};
     int code = STOPPED;
     /* A reload that is asked for too early has nothing to do; it must not end us. */
     (void)signal(SIGHUP, SIG_IGN);

@@ -158,23 +158,27 @@ static int run_purge(const struct options *o, cli_ask *ask, void *user)
     return code;
 }
 
-static int run_cache_get(const struct options *o, cli_ask *ask, void *user)
+static void append_escaped(struct buf *target, struct span text, const char *plain)
 {
     static const char digits[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        char escape[3] = {'%', digits[c >> 4], digits[c & 15]};
+        bool kept = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                    (c >= '0' && c <= '9') || (c && strchr(plain, c));
+        must(buf_append(target, kept ? span_of(&text.ptr[i], 1) : span_of(escape, 3)) ==
+             ERR_OK);
+    }
+}
+
+static int run_cache_get(const struct options *o, cli_ask *ask, void *user)
+{
     struct buf target;
-    struct span url = span_text(o->words[1]);
     if (o->word_count != 2)
         return complain(o, USAGE, "cache get: which URL?");
     buf_init(&target, 0);
     must(buf_append(&target, SPAN("/v1/cache?url=")) == ERR_OK);
-    for (size_t i = 0; i < url.len; i++) {
-        unsigned char c = (unsigned char)url.ptr[i];
-        char escape[3] = {'%', digits[c >> 4], digits[c & 15]};
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                     (c >= '0' && c <= '9') || (c && strchr("-._~:/", c));
-        must(buf_append(&target, plain ? span_of(&url.ptr[i], 1) : span_of(escape, 3)) ==
-             ERR_OK);
-    }
+    append_escaped(&target, span_text(o->words[1]), "-._~:/");
     int code = ask_node(o, "GET", buf_span(&target), (struct span){0}, TIMEOUT_MS,
                         cli_print_cache, ask, user);
     buf_fini(&target);
@@ -201,6 +205,23 @@ static int run_status(const struct options *o, cli_ask *ask, void *user)
                     cli_print_status, ask, user);
 }
 
+static int run_nodes(const struct options *o, cli_ask *ask, void *user)
+{
+    struct buf target;
+    if (!o->word_count)
+        return ask_node(o, "GET", SPAN("/v1/nodes"), (struct span){0}, TIMEOUT_MS,
+                        cli_print_nodes, ask, user);
+    if (o->word_count != 2 || strcmp(o->words[0], "forget") != 0 || !*o->words[1])
+        return complain(o, USAGE, "nodes: nothing more, or forget ID");
+    buf_init(&target, 0);
+    must(buf_append(&target, SPAN("/v1/nodes/")) == ERR_OK);
+    append_escaped(&target, span_text(o->words[1]), "-._~");
+    int code = ask_node(o, "DELETE", buf_span(&target), (struct span){0}, TIMEOUT_MS,
+                        cli_print_forgotten, ask, user);
+    buf_fini(&target);
+    return code;
+}
+
 static int run_reload(const struct options *o, cli_ask *ask, void *user)
 {
     return ask_node(o, "POST", SPAN("/v1/reload"), (struct span){0}, TIMEOUT_MS,
@@ -214,6 +235,8 @@ static const struct command commands[] = {
      true},
     {"cache", "cache get URL | cache stat", "what is stored for a URL; how full the cache is",
      run_cache, false},
+    {"nodes", "nodes [forget ID]",
+     "who is in the cluster; forget: a node that failed will not come back", run_nodes, false},
     {"status", "status [--quiet]", "how the node is; --quiet: by exit code only", run_status,
      false},
     {"reload", "reload", "load the configuration file again", run_reload, false},
@@ -334,7 +357,7 @@ static enum option take_word(struct options *o, const struct command *c, const c
 {
     if (c->purges && o->type && strcmp(o->type, "all") != 0)
         return add_selector(o, o->type, word);
-    if (c->run == run_cache && o->word_count < ARRAY_LEN(o->words)) {
+    if ((c->run == run_cache || c->run == run_nodes) && o->word_count < ARRAY_LEN(o->words)) {
         o->words[o->word_count++] = word;
         return TAKEN;
     }

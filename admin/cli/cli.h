@@ -1,8 +1,8 @@
 /* admin/cli/cli.h - sub-commands; asks a node through a function that main gives.
  *
- * purge, cache get, cache stat, status, reload: each builds one request for the admin API and
- * prints the answer for people, or as it came with --json. Options of all: --admin URL (or
- * PERIGEE_ADMIN; default http://127.0.0.1:9443), --token-file F (or PERIGEE_TOKEN_FILE),
+ * purge, cache get, cache stat, nodes, status, reload: each builds one request for the admin
+ * API and prints the answer for people, or as it came with --json. Options of all: --admin URL
+ * (or PERIGEE_ADMIN; default http://127.0.0.1:9443), --token-file F (or PERIGEE_TOKEN_FILE),
  * --ca FILE, --insecure (no verification of the node's certificate), --json.
  *
  * Exit codes: 0 done, 1 refused or not reachable, 2 usage.

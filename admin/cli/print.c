@@ -239,6 +239,67 @@ static void print_server(const struct admin_json *v, FILE *out)
             plural(number_of(v, "requests")), number_of(v, "errors"));
 }
 
+/* Cleaned, and as wide as `width` at least. */
+static void print_cell(struct span text, int width, FILE *out)
+{
+    cli_print_text(text.len ? text : SPAN("-"), out);
+    for (int i = text.len ? (int)text.len : 1; i < width; i++)
+        fputc(' ', out);
+    fputs("  ", out);
+}
+
+static void print_rtt(const struct admin_json *v, FILE *out)
+{
+    int64_t us;
+    if (admin_json_integer(admin_json_member(v, "rtt_us"), &us))
+        fprintf(out, "%8.2f ms  ", (double)us / 1000);
+    else
+        fprintf(out, "%11s  ", "-");
+}
+
+static void print_node(const struct admin_json *v, int id_width, FILE *out)
+{
+    struct span version = text_of(v, "version");
+    char load[16] = "-";
+    int64_t percent;
+    if (admin_json_integer(admin_json_member(v, "load"), &percent))
+        snprintf(load, sizeof load, "%d%%", (int)percent);
+    print_cell(text_of(v, "id"), id_width, out);
+    print_cell(text_of(v, "region"), 8, out);
+    print_cell(text_of(v, "address"), 21, out);
+    print_cell(is_set(v, "drain") ? SPAN("draining") : text_of(v, "state"), 8, out);
+    print_rtt(v, out);
+    fprintf(out, "%5s  ", load);
+    cli_print_text(is_set(v, "perigee") ? version : SPAN("(serf agent)"), out);
+    fprintf(out, "%s\n", is_set(v, "me") ? "  *" : "");
+}
+
+#define ID_WIDTH_MAX 32
+
+void cli_print_nodes(const struct admin_json *v, FILE *out)
+{
+    const struct admin_json *nodes = admin_json_member(v, "nodes");
+    int id_width = 4;
+    for (size_t i = 0; i < count_of(nodes); i++) {
+        struct span id = text_of(admin_json_at(nodes, i), "id");
+        if ((int)id.len > id_width)
+            id_width = id.len < ID_WIDTH_MAX ? (int)id.len : ID_WIDTH_MAX;
+    }
+    if (!is_set(v, "cluster"))
+        fputs("no cluster: this node works alone\n", out);
+    fprintf(out, "%-*s  %-8s  %-21s  %-8s  %11s  %5s  %s\n", id_width, "ID", "REGION",
+            "ADDRESS", "STATE", "RTT", "LOAD", "VERSION");
+    for (size_t i = 0; i < count_of(nodes); i++)
+        print_node(admin_json_at(nodes, i), id_width, out);
+}
+
+void cli_print_forgotten(const struct admin_json *v, FILE *out)
+{
+    fputs("forgotten ", out);
+    cli_print_text(text_of(v, "forgotten"), out);
+    fputc('\n', out);
+}
+
 void cli_print_status(const struct admin_json *v, FILE *out)
 {
     const struct admin_json *log = admin_json_member(v, "purge_log");
@@ -258,6 +319,13 @@ void cli_print_status(const struct admin_json *v, FILE *out)
         fprintf(out, "purges   %" PRId64 " record%s, %s\n", number_of(log, "records"),
                 plural(number_of(log, "records")),
                 is_set(log, "ok") ? "log ok" : "LOG IS NOT WRITTEN");
+    const struct admin_json *cluster = admin_json_member(v, "cluster");
+    if (is_set(cluster, "on"))
+        fprintf(out, "cluster  %" PRId64 " alive, %" PRId64 " failed%s\n",
+                number_of(cluster, "alive"), number_of(cluster, "failed"),
+                is_set(cluster, "id_taken") ? ", ANOTHER NODE HAS THIS ID" : "");
+    else if (cluster)
+        fputs("cluster  off\n", out);
     if (config) {
         fputs("config   ", out);
         cli_print_text(text_of(config, "file"), out);

@@ -13,6 +13,8 @@
 void cli_print_purge(const struct admin_json *v, FILE *out);
 void cli_print_cache(const struct admin_json *v, FILE *out);
 void cli_print_stat(const struct admin_json *v, FILE *out);
+void cli_print_nodes(const struct admin_json *v, FILE *out);
+void cli_print_forgotten(const struct admin_json *v, FILE *out);
 void cli_print_status(const struct admin_json *v, FILE *out);
 void cli_print_reload(const struct admin_json *v, FILE *out);
 void cli_print_text(struct span text, FILE *out); /* cleaned */

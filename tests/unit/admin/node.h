@@ -16,11 +16,11 @@
 #include "admin/admin.h"
 
 struct node {
-    bool at_once, ready;
+    bool at_once, ready, alone;
     enum err at_once_err, reload_err;
     unsigned purges, counts, reloads;
     struct purge last;
-    char last_selector[256], last_site[64];
+    char last_selector[256], last_site[64], forgotten[64];
     uint32_t last_count;
     admin_purge_answered *answered;
     struct admin *admin;
@@ -159,6 +159,71 @@ static void node_servers(void *user, void (*tell)(void *user, const struct admin
     tell(tell_user, &s);
 }
 
+/* One of us, and an agent that failed; `alone`: no cluster. */
+static bool node_cluster(void *user, struct admin_cluster *out)
+{
+    struct node *n = user;
+    *out = (struct admin_cluster){
+        .core = {.nodes = {[CLUSTER_STATUS_ALIVE] = 1, [CLUSTER_STATUS_FAILED] = 1},
+                 .swim = {.packets_in = 12, .dropped_refused = 3},
+                 .swim_health = 2},
+        .unsent = 4,
+        .seeds_left = 1,
+        .keys_source = "secret_file",
+        .now_us = 10000000};
+    out->core.swim.faults[WIRE_FAULT_DECRYPT] = 5;
+    return !n->alone;
+}
+
+static void node_nodes(void *user, void (*tell)(void *user, const struct cluster_node *n),
+                       void *tell_user)
+{
+    struct cluster_node me = {
+        .name = SPAN("n1"),
+        .addr = {.family = ADDR_V4, .ip = {192, 0, 2, 1}, .port = 7946},
+        .status = CLUSTER_STATUS_ALIVE,
+        .me = true,
+        .has_health = true,
+        .health = {.load = 7},
+        .tags = {.id = SPAN("n1"),
+                 .region = SPAN("eu"),
+                 .version = SPAN("0.1"),
+                 .has_place = true,
+                 .latitude = 50.11,
+                 .longitude = -8.68,
+                 .addresses = {{.family = ADDR_V4, .ip = {203, 0, 113, 1}}},
+                 .address_count = 1,
+                 .peer = {.family = ADDR_V4, .ip = {192, 0, 2, 1}, .port = 7947},
+                 .capacity = 1},
+        .since_us = 4000000,
+        .rtt_us = -1,
+        .rtt_own_us = -1};
+    struct cluster_node agent = {
+        .name = SPAN("odd agent"),
+        .addr = {.family = ADDR_V6, .ip = {0x20, 1, 0xd, 0xb8}, .port = 1},
+        .status = CLUSTER_STATUS_FAILED,
+        .tags = {.capacity = 1},
+        .rtt_us = 2500,
+        .rtt_own_us = -1};
+    (void)user;
+    tell(tell_user, &me);
+    tell(tell_user, &agent);
+    agent.name = SPAN("n2");
+    agent.status = CLUSTER_STATUS_ALIVE;
+    agent.suspect = true;
+    agent.rtt_own_us = 1500;
+    tell(tell_user, &agent);
+}
+
+static enum err node_forget(void *user, struct span id)
+{
+    struct node *n = user;
+    snprintf(n->forgotten, sizeof n->forgotten, "%.*s", SPAN_ARG(id));
+    if (span_equal(id, SPAN("n1")))
+        return ERR_REFUSED;
+    return span_equal(id, SPAN("odd agent")) ? ERR_OK : ERR_NOT_FOUND;
+}
+
 static enum err node_reload(void *user, struct conf_faults *faults)
 {
     struct node *n = user;
@@ -181,6 +246,9 @@ static const struct admin_actions node_actions = {
     .cache_info = node_cache_info,
     .figures = node_figures,
     .servers = node_servers,
+    .cluster = node_cluster,
+    .nodes = node_nodes,
+    .forget = node_forget,
     .reload = node_reload,
     .ready = node_ready,
 };

@@ -69,6 +69,15 @@ static int run(const char *line, struct node *n, char **out, char **err)
     "\"records\":1},\"config\":{\"file\":\"p.yaml\",\"serial\":1},\"origins\":[{\"origin\":"   \
     "\"app\",\"server\":\"s:80\",\"up\":true,\"requests\":1,\"errors\":0}]}\n"
 
+#define NODES                                                                                  \
+    "{\"cluster\":true,\"nodes\":[{\"id\":\"n1\",\"me\":true,\"perigee\":true,\"address\":"    \
+    "\"192.0.2.1:7946\",\"state\":\"alive\",\"rtt_us\":0,\"load\":7,\"region\":\"eu\","        \
+    "\"version\":\"0.1\"},{\"id\":\"agent\\u001b7\",\"perigee\":false,\"address\":"            \
+    "\"192.0.2.2:7946\",\"state\":\"failed\",\"rtt_us\":1500},{\"id\":\"n2\",\"perigee\":"     \
+    "true,"                                                                                    \
+    "\"address\":\"192.0.2.3:7946\",\"state\":\"alive\",\"drain\":true,\"version\":\"0.1\"}]}" \
+    "\n"
+
 static const struct {
     const char *why, *line;
     unsigned status;
@@ -151,6 +160,30 @@ static const struct {
      "origin   app s:80: up, 1 request, 0 failed\n", ""},
     {"quiet", "status --quiet", 200, "{}", 0, "GET", "/v1/health", "", "", ""},
     {"quiet, not ready", "status --quiet", 503, "{}", 1, "GET", "/v1/health", "", "", ""},
+    {"status of a cluster", "status", 200,
+     "{\"node\":\"a\",\"cluster\":{\"on\":true,\"alive\":3,\"failed\":1}}", 0, "GET",
+     "/v1/status", "", "cluster  3 alive, 1 failed\n", ""},
+    {"status of a node whose id is taken", "status", 200,
+     "{\"node\":\"a\",\"cluster\":{\"on\":true,\"id_taken\":true}}", 0, "GET", "/v1/status", "",
+     "ANOTHER NODE HAS THIS ID\n", ""},
+    {"status alone", "status", 200, "{\"node\":\"a\",\"cluster\":{\"on\":false}}", 0, "GET",
+     "/v1/status", "", "cluster  off\n", ""},
+    {"nodes", "nodes", 200, NODES, 0, "GET", "/v1/nodes", "",
+     "ID       REGION    ADDRESS                STATE             RTT   LOAD  VERSION\n"
+     "n1       eu        192.0.2.1:7946         alive         0.00 ms     7%  0.1  *\n"
+     "agent?7  -         192.0.2.2:7946         failed        1.50 ms      -  (serf agent)\n"
+     "n2       -         192.0.2.3:7946         draining            -      -  0.1\n",
+     ""},
+    {"nodes of one that works alone", "nodes", 200, "{\"cluster\":false,\"nodes\":[]}", 0,
+     "GET", "/v1/nodes", "", "no cluster: this node works alone\nID ", ""},
+    {"nodes as they came", "nodes --json", 200, NODES, 0, "GET", "/v1/nodes", "",
+     "{\"cluster\":true", ""},
+    {"forget", "nodes forget n.1/x", 200, "{\"forgotten\":\"n.1/x\"}", 0, "DELETE",
+     "/v1/nodes/n.1%2Fx", "", "forgotten n.1/x\n", ""},
+    {"forget who lives", "nodes forget n1", 409, "{\"error\":\"this node is alive\"}", 1,
+     "DELETE", "/v1/nodes/n1", "", "", "status 409: this node is alive"},
+    {"forget whom?", "nodes forget", 0, "", 2, NULL, "", "", "", "forget ID"},
+    {"what else?", "nodes drain n1", 0, "", 2, NULL, "", "", "", "forget ID"},
     {"not JSON", "status", 200, "<html>", 1, "GET", "/v1/status", "", "", "no JSON"},
     {"reload", "reload", 200, "{\"reloaded\":true,\"file\":\"p.yaml\",\"faults\":[]}", 0,
      "POST", "/v1/reload", "", "reloaded p.yaml\n", ""},

@@ -1,0 +1,206 @@
+#include "node/cluster_stream_ev.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+
+struct node_cluster_stream {
+    struct node_cluster_stream *next;
+    struct node_cluster_streams *all;
+    int fd;
+    uint32_t number; /* 0: the core has let go, or been told that it is over */
+    bool writable;   /* so far as known; false while it connects */
+    int64_t linger_ms;
+    struct buf rest; /* what the socket has not taken */
+    ev_io in, out;
+};
+
+static void end(struct node_cluster_stream *s)
+{
+    struct node_cluster_stream **link = &s->all->first;
+    while (*link != s)
+        link = &(*link)->next;
+    *link = s->next;
+    s->all->count--;
+    ev_io_stop(s->all->loop->ev, &s->in);
+    ev_io_stop(s->all->loop->ev, &s->out);
+    close(s->fd);
+    buf_fini(&s->rest);
+    free(s);
+}
+
+/* It is over, not by the core's word. */
+static void fail(struct node_cluster_stream *s)
+{
+    struct cluster *core = s->all->core;
+    uint32_t number = s->number;
+    end(s);
+    if (number)
+        cluster_stream_closed(core, number, io_loop_us());
+}
+
+/* False: it is gone. */
+static bool flush(struct node_cluster_stream *s)
+{
+    while (s->writable && buf_len(&s->rest)) {
+        struct span bytes = buf_span(&s->rest);
+        ssize_t sent = send(s->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
+        if (sent >= 0) {
+            buf_consume(&s->rest, (size_t)sent);
+        } else if (errno == EAGAIN) {
+            s->writable = false;
+        } else if (errno != EINTR) {
+            fail(s);
+            return false;
+        }
+    }
+    if (!buf_len(&s->rest) && s->linger_ms) {
+        end(s);
+        return false;
+    }
+    if (s->writable)
+        ev_io_stop(s->all->loop->ev, &s->out);
+    else
+        ev_io_start(s->all->loop->ev, &s->out);
+    return true;
+}
+
+static void on_writable(struct ev_loop *ev, ev_io *w, int revents)
+{
+    (void)ev, (void)revents;
+    struct node_cluster_stream *s = w->data;
+    struct node_cluster_streams *all = s->all;
+    s->writable = true; /* a connection that was refused says so to send */
+    if (!flush(s))
+        all->told(all->user);
+}
+
+static void on_readable(struct ev_loop *ev, ev_io *w, int revents)
+{
+    (void)ev, (void)revents;
+    struct node_cluster_stream *s = w->data;
+    struct node_cluster_streams *all = s->all;
+    char *room = all->loop->input;
+    ssize_t got = recv(s->fd, room, IO_INPUT_BYTES, 0);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got <= 0)
+        fail(s);
+    else if (s->number)
+        cluster_stream_bytes(all->core, s->number, span_of(room, (size_t)got), io_loop_us());
+    all->told(all->user);
+}
+
+static struct node_cluster_stream *add(struct node_cluster_streams *all, int fd)
+{
+    int on = 1;
+    struct node_cluster_stream *s = must_alloc(sizeof *s);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    s->all = all;
+    s->fd = fd;
+    s->next = all->first;
+    all->first = s;
+    all->count++;
+    buf_init(&s->rest, 0);
+    ev_io_init(&s->in, on_readable, fd, EV_READ);
+    ev_io_init(&s->out, on_writable, fd, EV_WRITE);
+    s->in.data = s->out.data = s;
+    return s;
+}
+
+void node_cluster_stream_accept(struct node_cluster_streams *all, int fd)
+{
+    uint32_t number =
+        all->count < NODE_CLUSTER_STREAMS ? cluster_stream_accept(all->core, io_loop_us()) : 0;
+    if (!number) {
+        close(fd);
+        return;
+    }
+    struct node_cluster_stream *s = add(all, fd);
+    s->number = number;
+    s->writable = true;
+    ev_io_start(all->loop->ev, &s->in);
+    all->told(all->user);
+}
+
+/* -1: it cannot even begin. */
+static int begin_connect(const struct addr *to)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = addr_to_sockaddr(to, &sa);
+    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, len) != 0 && errno != EINPROGRESS) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static void open_stream(struct node_cluster_streams *all, const struct cluster_swim_output *o)
+{
+    int fd = all->count < NODE_CLUSTER_STREAMS ? begin_connect(&o->to) : -1;
+    if (fd < 0) {
+        cluster_stream_closed(all->core, o->stream, io_loop_us());
+        return;
+    }
+    struct node_cluster_stream *s = add(all, fd);
+    s->number = o->stream;
+    must(buf_append(&s->rest, o->bytes) == ERR_OK);
+    ev_io_start(all->loop->ev, &s->in);
+    ev_io_start(all->loop->ev, &s->out);
+}
+
+static struct node_cluster_stream *find(struct node_cluster_streams *all, uint32_t number)
+{
+    struct node_cluster_stream *s = all->first;
+    while (s && s->number != number)
+        s = s->next;
+    return s;
+}
+
+void node_cluster_stream_do(struct node_cluster_streams *all,
+                            const struct cluster_swim_output *o)
+{
+    if (o->what == CLUSTER_SWIM_STREAM_OPEN) {
+        open_stream(all, o);
+        return;
+    }
+    struct node_cluster_stream *s = find(all, o->stream);
+    if (!s)
+        return; /* the core was told already */
+    if (o->what == CLUSTER_SWIM_STREAM_WRITE) {
+        must(buf_append(&s->rest, o->bytes) == ERR_OK);
+    } else {
+        s->number = 0;
+        s->linger_ms = all->loop->now_ms + NODE_CLUSTER_LINGER_MS;
+    }
+    (void)flush(s);
+}
+
+void node_cluster_streams_init(struct node_cluster_streams *all, struct io_loop *loop,
+                               struct cluster *core, void (*told)(void *user), void *user)
+{
+    *all =
+        (struct node_cluster_streams){.loop = loop, .core = core, .told = told, .user = user};
+}
+
+void node_cluster_streams_tick(struct node_cluster_streams *all)
+{
+    struct node_cluster_stream *next;
+    for (struct node_cluster_stream *s = all->first; s; s = next) {
+        next = s->next;
+        if (s->linger_ms && s->linger_ms <= all->loop->now_ms)
+            end(s);
+    }
+}
+
+void node_cluster_streams_fini(struct node_cluster_streams *all)
+{
+    while (all->first)
+        end(all->first);
+}
