@@ -1,6 +1,7 @@
 #include "cache/policy/validate.h"
 
 #include "base/http/date.h"
+#include "cache/policy/encoding.h"
 #include "cache/policy/etag.h"
 
 static struct span value_of(const struct http_fields *f, enum http_name id)
@@ -145,7 +146,7 @@ enum policy_head policy_validate_head(const struct http_fields *stored, int64_t 
     struct span new_etag = value_of(&head->fields, HTTP_NAME_ETAG);
     int64_t old_s, new_s;
 
-    if (head->status != 200)
+    if (head->status != 200 || policy_encoding_of(&head->fields) != policy_encoding_of(stored))
         return POLICY_HEAD_NOTHING;
     if (new_etag.len && !(old_etag.len && etags_agree(old_etag, new_etag)))
         return POLICY_HEAD_OUTDATES;

@@ -31,7 +31,7 @@ bool policy_validate_merge(const struct http_fields *stored,
 enum policy_head {
     POLICY_HEAD_UPDATES,  /* same validators and length: merge as with a 304 */
     POLICY_HEAD_OUTDATES, /* differs: the stored response must be validated before use */
-    POLICY_HEAD_NOTHING,  /* not a 200: says nothing */
+    POLICY_HEAD_NOTHING,  /* not a 200, or of another encoding: says nothing */
 };
 /* RFC 9111 4.3.5: what a HEAD's answer says about a stored GET response. */
 enum policy_head policy_validate_head(const struct http_fields *stored, int64_t stored_bytes,

@@ -148,6 +148,10 @@ static const struct {
     {"another length", "etag: \"a\"", 5, 200, "etag: \"a\"", 6, POLICY_HEAD_OUTDATES},
     {"length not known here", "etag: \"a\"", HTTP_LENGTH_UNKNOWN, 200, "etag: \"a\"", 6,
      POLICY_HEAD_UPDATES},
+    {"another encoding says nothing", "etag: \"a\"\ncontent-encoding: br", 5, 200,
+     "etag: \"b\"", 6, POLICY_HEAD_NOTHING},
+    {"the same encoding does", "etag: \"a\"\ncontent-encoding: br", 5, 200,
+     "etag: \"b\"\ncontent-encoding: br", 5, POLICY_HEAD_OUTDATES},
     {"an error says nothing", "etag: \"a\"", 5, 404, "etag: \"b\"", 6, POLICY_HEAD_NOTHING},
 };
 
