@@ -165,8 +165,9 @@ static bool if_range_holds(const struct asked *asked, const struct policy_stored
     struct span value = asked->if_range->value;
     if (span_starts(value, SPAN("\"")) || policy_etag_is_weak(value))
         return policy_etag_strong_equal(value, value_of(s->fields, HTTP_NAME_ETAG));
-    /* A date is strong only when the origin's clock had moved on since (8.8.2.2). */
-    return asked_date(asked->if_range, 1, s, &asked_s) &&
+    /* A date is strong only when the origin's clock had moved on since (8.8.2.2), and when the
+     * client cannot have part of the content in another encoding, which has the same date. */
+    return !policy_encoding_varies(s->fields) && asked_date(asked->if_range, 1, s, &asked_s) &&
            date_of(s->fields, HTTP_NAME_LAST_MODIFIED, &modified_s) && asked_s == modified_s &&
            date_of(s->fields, HTTP_NAME_DATE, &date_s) && date_s > modified_s;
 }

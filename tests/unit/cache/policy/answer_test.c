@@ -133,6 +133,8 @@ static const struct {
      100, POLICY_ANSWER_WHOLE},
     {"If-Range by date", HTTP_GET, "range: bytes=0-9\nif-range: " LM, 200, DATED, 100,
      POLICY_ANSWER_RANGE},
+    {"a date is not one encoding's", HTTP_GET, "range: bytes=0-9\nif-range: " LM, 200,
+     DATED "\nvary: accept-encoding", 100, POLICY_ANSWER_WHOLE},
     {"a later date is another one", HTTP_GET, "range: bytes=0-9\nif-range: " LM_AFTER, 200,
      DATED, 100, POLICY_ANSWER_WHOLE},
     {"a date of the same second is weak", HTTP_GET, "range: bytes=0-9\nif-range: " LM, 200,
