@@ -113,8 +113,14 @@ void cache_intake_interim(struct cache_intake *i, const struct http_response *r)
 
 static struct cache_response_ask ask_of(const struct cache_intake *i, int64_t now_s)
 {
-    return (struct cache_response_ask){i->request,  i->site,           i->route,
-                                       i->variants, i->requested_at_s, now_s};
+    return (struct cache_response_ask){
+        .request = i->request,
+        .site = i->site,
+        .route = i->route,
+        .variants = i->variants,
+        .requested_at_s = i->requested_at_s,
+        .now_s = now_s,
+    };
 }
 
 static enum cache_take fail_head(struct cache_intake *i, enum cache_failure why, int64_t now_s)

@@ -74,8 +74,15 @@ static struct memory_object *merge(struct cache_intake *i, struct memory_object 
         return NULL;
     struct http_request get = *i->request;
     get.method = HTTP_GET; /* whatever asked, the object is one of a GET */
-    struct cache_response_ask ask = {&get,        i->site,           i->route,
-                                     i->variants, i->requested_at_s, now_s};
+    struct cache_response_ask ask = {
+        .request = &get,
+        .site = i->site,
+        .route = i->route,
+        .variants = i->variants,
+        .requested_at_s = i->requested_at_s,
+        .now_s = now_s,
+        .varied = policy_encoding_varies(&old->kept),
+    };
     struct http_response whole = {
         .status = old->status, .fields = fields, .body_bytes = old->body_bytes};
     struct cache_response kept;

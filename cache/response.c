@@ -87,7 +87,7 @@ static bool sort_fields(const struct sorting *s, const struct http_response *r, 
 /* Could another client get another encoding of it? */
 static bool varies(const struct cache_response_ask *ask, const struct http_response *r)
 {
-    if (policy_encoding_of(&r->fields) != POLICY_IDENTITY)
+    if (ask->varied || policy_encoding_of(&r->fields) != POLICY_IDENTITY)
         return true;
     return ask->variants && (ask->variants->encode_zstd || ask->variants->encode_gzip) &&
            policy_encoding_may_change(r->status, &r->fields) &&

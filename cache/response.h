@@ -32,6 +32,7 @@ struct cache_response_ask {
     const struct conf_route *route;
     const struct conf_variants *variants; /* NULL: no encodings are made */
     int64_t requested_at_s, now_s;
+    bool varied; /* Vary named Accept-Encoding before: it goes on to, whatever a 304 says */
 };
 
 /* False: arena full. */

@@ -201,10 +201,12 @@ enum memory_form_added memory_form_add(struct memory_object *base,
             now.body_id = now.xxh3 = 0;
             now.on_disk = false;
         }
-        bool nowhere = !now.on_disk && !now.in_memory.len && !now.of;
-        done = nowhere || put_form(cur, &now, &is);
+        /* A 304 may have brought no-transform. */
+        bool none = (!now.on_disk && !now.in_memory.len && !now.of) ||
+                    !policy_encoding_may_change(cur->status, &cur->block.fields);
+        done = none || put_form(cur, &now, &is);
         memory_object_drop(cur);
-        if (nowhere)
+        if (none)
             return MEMORY_FORM_GONE;
         if (done && is == MEMORY_FORM_ADDED && body->on_disk && !now.on_disk)
             memory_pin_doom(t->pins, body->body_id);

@@ -145,6 +145,10 @@ static void test_304(void **state)
     s.now_s += 61;
     client_destroy(revalidate(&s, "/x", "cache-control: max-age=60, no-transform"));
     assert_true(forms_is_now(base, POLICY_ZSTD, ""));
+    struct memory_form_body late = forms_put(&s, POLICY_GZIP, SPAN("gzip"));
+    assert_int_equal(memory_form_add(base, &late), MEMORY_FORM_GONE);
+    assert_true(forms_is_now(base, POLICY_GZIP, ""));
+    forms_drop_body(&s, &late);
     memory_object_drop(base);
     FORMS_DISK(&s, 1, 1);
     forms_close(&s);
