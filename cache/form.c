@@ -79,6 +79,12 @@ static bool asks_parts(const struct http_request *r)
     return r->method == HTTP_GET && http_fields_find(&r->fields, HTTP_NAME_RANGE);
 }
 
+/* RFC 9111 5.2.1.6: of this client's own will, what is not encoded stays so. */
+static bool asks_untransformed(const struct http_request *r)
+{
+    return http_list_has(&r->fields, HTTP_NAME_CACHE_CONTROL, SPAN("no-transform"));
+}
+
 /* Nothing to choose from, and nothing refused: most images, and most downloads. */
 static bool is_plain(const struct cache_ask *ask, struct memory_object *o)
 {
@@ -90,8 +96,8 @@ static bool is_plain(const struct cache_ask *ask, struct memory_object *o)
     return !f || !span_find(f->value, ';', &at);
 }
 
-void cache_form_choose(struct cache *c, const struct cache_ask *ask, struct memory_object *o,
-                       bool arriving, bool first, struct cache_form *out)
+static void choose(struct cache *c, const struct cache_ask *ask, struct memory_object *o,
+                   bool arriving, bool first, struct cache_form *out)
 {
     *out = (struct cache_form){.is.encoding = (enum policy_encoding)o->encoding, .object = o};
     if (is_plain(ask, o))
@@ -103,16 +109,24 @@ void cache_form_choose(struct cache *c, const struct cache_ask *ask, struct memo
         policy_encoding_accept(&ask->request->fields, &out->accept);
     out->chose = true;
     describe(ask, o, arriving, first, &forms);
+    if (asks_untransformed(ask->request))
+        forms.made = forms.quick = forms.later = 0;
     policy_encoding_pick(&out->accept, &forms, asks_parts(ask->request), &out->is);
-    if (out->is.refused)
-        counter_add(COUNTER_IDENTITY_REFUSED, 1);
     if (out->is.wanted && c->tier.encoder)
         memory_encoder_ask(c->tier.encoder, o, out->is.wanted);
-    if (out->is.how != POLICY_FORM_MADE)
-        return;
-    out->object = made_form(o, (uint8_t)out->is.encoding);
-    must(out->object);
-    if (c->tier.encoder)
+    if (out->is.how == POLICY_FORM_MADE) {
+        out->object = made_form(o, (uint8_t)out->is.encoding);
+        must(out->object);
+    }
+}
+
+void cache_form_choose(struct cache *c, const struct cache_ask *ask, struct memory_object *o,
+                       bool arriving, bool first, struct cache_form *out)
+{
+    choose(c, ask, o, arriving, first, out);
+    if (out->is.refused)
+        counter_add(COUNTER_IDENTITY_REFUSED, 1);
+    if (out->object != o && c->tier.encoder)
         memory_encoder_used(c->tier.encoder, o, out->object);
 }
 
@@ -136,5 +150,5 @@ bool cache_form_suits(const struct cache_ask *ask, const struct memory_object *o
 void cache_form_stored(struct cache *c, const struct cache_ask *ask, struct memory_object *o)
 {
     struct cache_form form;
-    cache_form_choose(c, ask, o, false, false, &form);
+    choose(c, ask, o, false, false, &form); /* nothing is given */
 }

@@ -554,8 +554,9 @@ void front_exchange_consume(struct front_exchange *x, size_t bytes)
 
 const struct http_fields *front_exchange_trailers(const struct front_exchange *x)
 {
-    return x->deliver.reader && !x->deliver.many ? memory_reader_trailers(x->deliver.reader)
-                                                 : NULL;
+    const struct front_deliver *d = &x->deliver;
+    /* They may be digests of the bytes as they came. */
+    return d->reader && !d->many && !d->recode ? memory_reader_trailers(d->reader) : NULL;
 }
 
 /* -- LOG -- */

@@ -20,14 +20,22 @@ static enum front_form_verdict recode(struct front_form *f, struct memory_reader
                                                                        : FRONT_FORM_NO_ROOM;
 }
 
+/* Its own fetch has just brought what we did not ask for: one more would bring the same. */
+static bool is_forced(const struct cache_ask *ask, const struct memory_reader *reader,
+                      bool first)
+{
+    enum policy_encoding is = (enum policy_encoding)reader->object->encoding;
+    return first && reader->fill && !(is == POLICY_GZIP && ask->variants->fetch_gzip) &&
+           !(is == POLICY_ZSTD && ask->variants->fetch_zstd);
+}
+
 enum front_form_verdict front_form_choose(struct cache *c, const struct cache_ask *ask,
                                           struct memory_reader *reader, bool first,
                                           struct arena *a, struct front_form *out)
 {
     struct memory_object *base = reader->object;
     *out = (struct front_form){.base = base};
-    if (!first &&
-        !cache_form_suits(ask, base)) /* the first one's fetch asked for what it takes */
+    if (!cache_form_suits(ask, base) && !is_forced(ask, reader, first))
         return FRONT_FORM_UNSUITED;
     cache_form_choose(c, ask, base, reader->fill, first, &out->chosen);
     switch (out->chosen.is.how) {

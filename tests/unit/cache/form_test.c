@@ -69,6 +69,8 @@ static void test_first_answers(void **state)
          POLICY_FORM_BASE, POLICY_IDENTITY},
         {"no-transform", "accept-encoding: gzip", TEXT "\ncache-control: no-transform", true,
          POLICY_FORM_BASE, POLICY_IDENTITY},
+        {"no-transform of the client's", "accept-encoding: gzip\ncache-control: no-transform",
+         TEXT, true, POLICY_FORM_BASE, POLICY_IDENTITY},
         {"encoded already", "accept-encoding: gzip", TEXT "\ncontent-encoding: gzip", true,
          POLICY_FORM_BASE, POLICY_GZIP},
         {"to be decoded", "accept-encoding: identity", TEXT "\ncontent-encoding: gzip", false,
