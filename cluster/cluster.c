@@ -23,6 +23,12 @@ struct cluster {
     uint64_t health_told, health_held, health_in, health_refused;
 };
 
+static struct cluster_swim *enter(struct cluster *c, int64_t now_us)
+{
+    c->now_us = now_us > c->now_us ? now_us : c->now_us;
+    return cluster_serf_enter(c->serf, c->now_us);
+}
+
 /* --- nodes --- */
 
 static bool is_me(const struct cluster *c, const struct cluster_entry *e)
@@ -261,8 +267,7 @@ static void tell_health(struct cluster *c)
 
 void cluster_set_health(struct cluster *c, const struct cluster_health *health, int64_t now_us)
 {
-    cluster_serf_enter(c->serf, now_us);
-    c->now_us = now_us > c->now_us ? now_us : c->now_us;
+    enter(c, now_us);
     c->health = *health;
     c->has_health = true;
     tell_tags(c);
@@ -271,8 +276,7 @@ void cluster_set_health(struct cluster *c, const struct cluster_health *health, 
 
 void cluster_set_tags(struct cluster *c, const struct cluster_tags *tags, int64_t now_us)
 {
-    cluster_serf_enter(c->serf, now_us);
-    c->now_us = now_us > c->now_us ? now_us : c->now_us;
+    enter(c, now_us);
     keep_tags(c, tags, cluster_member_name(cluster_swim_me(cluster_serf_swim(c->serf))));
     tell_tags(c);
 }
@@ -329,12 +333,6 @@ void cluster_destroy(struct cluster *c)
         return;
     cluster_serf_destroy(c->serf);
     free(c);
-}
-
-static struct cluster_swim *enter(struct cluster *c, int64_t now_us)
-{
-    c->now_us = now_us > c->now_us ? now_us : c->now_us;
-    return cluster_serf_enter(c->serf, c->now_us);
 }
 
 void cluster_packet(struct cluster *c, const struct addr *from, struct span bytes,

@@ -225,8 +225,8 @@ struct span cluster_serf_local_state(void *user, bool join)
         .status_count = count,
         .left = gone_names,
         .left_count = left,
-        .event_count = event_count,
         .events = events,
+        .event_count = event_count,
     };
     size_t bound = wire_serf_state_bound(&state);
     free(s->state);
