@@ -24,6 +24,8 @@ struct cluster_suspicion_rule {
 struct cluster_suspicion {
     int64_t from_us, min_us, max_us;
     uint32_t wanted, confirmed;
+    uint32_t warned; /* times that the suspect itself was told */
+    int64_t warned_us;
     uint64_t accusers[CLUSTER_SUSPICION_CONFIRM + 1]; /* hashes of names; the first began it */
 };
 

@@ -255,7 +255,9 @@ void cluster_swim_packet(struct cluster_swim *s, const struct addr *from, struct
             continue;
         }
         cluster_swim_heard(s);
+        s->heard_from = from;
         take(s, &message, from);
+        s->heard_from = NULL;
     }
 }
 

@@ -18,11 +18,14 @@
  * Streams: one request, one answer, then close. The machine numbers them; the shell connects,
  * writes, reads and closes as told, and has no time-outs of its own.
  *
- * Additions to memberlist's rules: sends of broadcasts count only towards peers that are
- * neither suspect nor dead; after silence (no packet for 3 probe intervals) and after a
- * stall (no call for more than 2 probe intervals, though _deadline_us is never that far) a
- * push/pull goes to a random member at once; time that a stall took does not count for any
- * deadline of others; a dead member's name may come back at a new address after reclaim_us.
+ * Additions to memberlist's rules, none of which needs others to know them:
+ *   - sends of broadcasts count only towards peers that are neither suspect nor dead;
+ *   - a suspect is told so directly before its end, and who accuses this node of what it
+ *     refuted is answered directly: gossip reaches nearly all, not all;
+ *   - after silence (no packet for 3 probe intervals) and after a stall (no call for more than
+ *     2, though _deadline_us is never that far) a random member is asked for all at once;
+ *   - the time of a stall passes for no deadline;
+ *   - a dead member's name may come back at a new address after reclaim_us.
  *
  * Units:  *_us of a monotonic clock, which must not go back (what goes back is taken as
  *         standing still).
@@ -110,7 +113,9 @@ struct cluster_swim_conf {
     const struct wire_keyring *keyring; /* borrowed for good; NULL: plain text */
     uint64_t seed;
     uint32_t members_max; /* 0: CLUSTER_SWIM_MEMBERS_MAX; with this node */
-    bool lifeguard; /* false: no health score, confirmations, buddy, no time-out for a stall */
+    /* false: no health score, confirmations or buddy, nor our second and fourth addition: for
+     * comparison only. */
+    bool lifeguard;
 };
 
 enum cluster_swim_do {
@@ -135,7 +140,7 @@ struct cluster_swim_counters {
     uint64_t dropped_output, dropped_inbox, dropped_stream, dropped_relay, dropped_member;
     uint64_t probes, probes_failed, probes_indirect, probes_by_stream; /* the last: saved so */
     uint64_t relayed, nacks_in, nacks_out;
-    uint64_t suspected, refuted, failed, left, joined, conflicts;
+    uint64_t suspected, refuted, refuted_again, failed, left, joined, conflicts;
     uint64_t push_pulls, push_pulls_failed, push_pulls_in, silences, stalls;
     uint64_t user_in, user_out;
 };

@@ -59,6 +59,8 @@ struct cluster_swim {
     int64_t suspicion_at_us; /* no suspicion ends before; may be too early */
     int64_t silence_at_us;   /* no sign of life of anybody until then: ask somebody */
 
+    const struct addr *heard_from; /* of the packet under way; NULL: none */
+
     struct cluster_random random;
     struct cluster_members *members;
     struct cluster_member *me;

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#define WARNINGS 6u /* to a suspect, before its end, half a probe interval apart */
+
 static struct cluster_swim_claim claim_of(const struct cluster_member *m)
 {
     return (struct cluster_swim_claim){
@@ -13,8 +15,7 @@ static struct cluster_swim_claim claim_of(const struct cluster_member *m)
     };
 }
 
-static void spread_alive(struct cluster_swim *s, uint64_t subject,
-                         const struct cluster_swim_claim *c)
+static struct wire_message alive_message(const struct cluster_swim_claim *c)
 {
     struct wire_message m = {
         .type = WIRE_ALIVE,
@@ -24,6 +25,13 @@ static void spread_alive(struct cluster_swim *s, uint64_t subject,
                   .meta = c->meta},
     };
     memcpy(m.alive.vsn, c->vsn, sizeof(m.alive.vsn));
+    return m;
+}
+
+static void spread_alive(struct cluster_swim *s, uint64_t subject,
+                         const struct cluster_swim_claim *c)
+{
+    struct wire_message m = alive_message(c);
     cluster_swim_spread(s, subject, &m);
 }
 
@@ -164,6 +172,18 @@ void cluster_swim_alive(struct cluster_swim *s, const struct cluster_swim_claim 
         believe(s, m, c);
 }
 
+/* Somebody accuses this node with a number that it refuted since: gossip reaches nearly all,
+ * and that one is who it missed. */
+static void refute_again(struct cluster_swim *s)
+{
+    if (!s->lifeguard || !s->heard_from || s->leaving)
+        return;
+    struct cluster_swim_claim c = claim_of(s->me);
+    struct wire_message alive = alive_message(&c);
+    s->counters.refuted_again++;
+    cluster_swim_say(s, s->heard_from, NULL, &alive);
+}
+
 static void spread_suspect(struct cluster_swim *s, const struct cluster_member *m,
                            const struct wire_suspect *claim)
 {
@@ -171,9 +191,23 @@ static void spread_suspect(struct cluster_swim *s, const struct cluster_member *
                         &(struct wire_message){.type = WIRE_SUSPECT, .suspect = *claim});
 }
 
+/* When something is to be done about a suspect: a warning to it, or its end. A confirmation
+ * that comes late may have moved the end into the past; the warnings come before it even so. */
+static int64_t next_us(const struct cluster_swim *s, const struct cluster_member *m)
+{
+    const struct cluster_suspicion *x = m->suspicion;
+    int64_t end_us = cluster_suspicion_deadline_us(x);
+    int64_t apart_us = s->profile.probe_interval_us / 2;
+    if (!s->lifeguard)
+        return end_us;
+    int64_t at_us = end_us - (int64_t)(WARNINGS - x->warned) * apart_us;
+    bool soon = x->warned > 0 && at_us < x->warned_us + apart_us;
+    return soon ? x->warned_us + apart_us : at_us;
+}
+
 static void note_deadline(struct cluster_swim *s, const struct cluster_member *m)
 {
-    int64_t at_us = cluster_suspicion_deadline_us(m->suspicion);
+    int64_t at_us = next_us(s, m);
     if (at_us < s->suspicion_at_us)
         s->suspicion_at_us = at_us;
 }
@@ -201,8 +235,11 @@ void cluster_swim_suspect(struct cluster_swim *s, const struct wire_suspect *cla
         s->counters.dropped_refused++;
         return;
     }
-    if (claim->incarnation < m->incarnation)
+    if (claim->incarnation < m->incarnation) {
+        if (m == s->me)
+            refute_again(s);
         return;
+    }
     uint64_t accuser = cluster_members_id(s->members, claim->from);
     if (m->state == CLUSTER_SUSPECT) {
         if (cluster_suspicion_confirm(m->suspicion, accuser)) {
@@ -242,7 +279,12 @@ void cluster_swim_dead(struct cluster_swim *s, const struct wire_dead *claim)
         s->counters.dropped_refused++;
         return;
     }
-    if (claim->incarnation < m->incarnation || cluster_member_gone(m))
+    if (claim->incarnation < m->incarnation) {
+        if (m == s->me)
+            refute_again(s);
+        return;
+    }
+    if (cluster_member_gone(m))
         return;
     if (m == s->me && !s->leaving) {
         refute(s, claim->incarnation);
@@ -254,6 +296,33 @@ void cluster_swim_dead(struct cluster_swim *s, const struct wire_dead *claim)
     tell_gone(s, m);
 }
 
+/* Tells the suspect itself once more. If it refuted before and that did not come here, it says
+ * so again; if it never heard of the suspicion, it refutes now. */
+static void warn(struct cluster_swim *s, struct cluster_member *m)
+{
+    m->suspicion->warned++;
+    m->suspicion->warned_us = s->now_us;
+    cluster_swim_say(s, &m->addr, m,
+                     &(struct wire_message){.type = WIRE_SUSPECT,
+                                            .suspect = {.incarnation = m->incarnation,
+                                                        .node = cluster_member_name(m),
+                                                        .from = cluster_member_name(s->me)}});
+}
+
+static void attend(struct cluster_swim *s, struct cluster_member *m)
+{
+    if (next_us(s, m) > s->now_us) {
+        note_deadline(s, m);
+    } else if (s->lifeguard && m->suspicion->warned < WARNINGS) {
+        warn(s, m);
+        note_deadline(s, m);
+    } else {
+        cluster_swim_dead(s, &(struct wire_dead){.incarnation = m->incarnation,
+                                                 .node = cluster_member_name(m),
+                                                 .from = cluster_member_name(s->me)});
+    }
+}
+
 void cluster_swim_expire(struct cluster_swim *s)
 {
     if (s->now_us < s->suspicion_at_us)
@@ -261,15 +330,8 @@ void cluster_swim_expire(struct cluster_swim *s)
     s->suspicion_at_us = CLUSTER_NEVER_US;
     for (uint32_t i = 0; i < cluster_members_count(s->members); i++) {
         struct cluster_member *m = cluster_members_at(s->members, i);
-        if (m->state != CLUSTER_SUSPECT)
-            continue;
-        if (cluster_suspicion_deadline_us(m->suspicion) > s->now_us) {
-            note_deadline(s, m);
-            continue;
-        }
-        cluster_swim_dead(s, &(struct wire_dead){.incarnation = m->incarnation,
-                                                 .node = cluster_member_name(m),
-                                                 .from = cluster_member_name(s->me)});
+        if (m->state == CLUSTER_SUSPECT)
+            attend(s, m);
     }
 }
 

@@ -4,7 +4,7 @@
  * milliseconds; separated by commas), is told, and then `heard` is heard. */
 static const struct row {
     const char *why, *before, *heard, *view, *news, *queued;
-} rows[] = {
+} rules[] = {
     /* alive, about others */
     {"a new one joins", "", "alive b 3", "b alive 3", "+b ", "alive b 3\n"},
     {"even with incarnation 0", "", "alive b 0", "b alive 0", "+b ", "alive b 0\n"},
@@ -123,8 +123,8 @@ static void prepare(struct bench *b, const char *before)
 static void the_rules(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
-        const struct row *r = &rows[i];
+    for (unsigned i = 0; i < ARRAY_LEN(rules); i++) {
+        const struct row *r = &rules[i];
         struct bench b;
         struct cluster_swim_conf conf = bench_conf();
         conf.profile.probe_interval_us = 60 * SECOND;
@@ -166,6 +166,98 @@ static void refuting_costs_health(void **state)
     bench_hear(&b, "suspect a 1 z", 'z');
     assert_int_equal(cluster_swim_health(b.swim), 0);
     bench_close(&b);
+}
+
+/* Gossip missed the one who still says so: it is told directly. */
+static void old_news_about_this_node_is_answered(void **state)
+{
+    (void)state;
+    for (unsigned lifeguard = 0; lifeguard < 2; lifeguard++) {
+        struct bench b;
+        struct cluster_swim_conf conf = bench_conf();
+        conf.lifeguard = lifeguard;
+        bench_open(&b, &conf);
+        prepare(&b, "suspect a 3 z");
+        (void)bench_outputs(&b);
+        bench_hear(&b, "suspect a 3 z", 'x');
+        bench_hear(&b, "dead a 2 z", 'y');
+        assert_string_equal(bench_outputs(&b), lifeguard ? "x: alive a 4\ny: alive a 4\n" : "");
+        assert_string_equal(bench_queued(&b), "");
+        assert_int_equal(cluster_swim_counters(b.swim)->refuted, 1);
+        cluster_swim_leave(b.swim, b.now_us);
+        bench_flush(&b);
+        bench_hear(&b, "suspect a 3 z", 'x');
+        assert_string_equal(bench_outputs(&b), "");
+        bench_close(&b);
+    }
+}
+
+/* Lets time pass; every probe is answered. When was b warned first, and how often? */
+static void run_answered(struct bench *b, int64_t until_us, int64_t *first_us, unsigned *times)
+{
+    for (;;) {
+        char words[40];
+        struct span rest = span_text(bench_outputs(b)), line;
+        while (rest.len > 0 && span_split(&rest, '\n', &line)) {
+            if (span_starts(line, SPAN("b: suspect b 1 a")) && (*times)++ == 0)
+                *first_us = b->now_us;
+            if (span_contains(line, SPAN("ping"))) {
+                snprintf(words, sizeof(words), "ack %u", b->seq_no);
+                bench_hear(b, words, 'z');
+            }
+        }
+        int64_t due_us = cluster_swim_deadline_us(b->swim);
+        if (due_us > until_us)
+            break;
+        b->now_us = due_us;
+        cluster_swim_tick(b->swim, b->now_us);
+    }
+    b->now_us = until_us;
+}
+
+/* A suspect is told six times before its end, half a probe interval apart. */
+static void suspects_are_warned(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why, *others;
+        bool lifeguard;
+        int64_t confirmed_ms; /* when another accuses it */
+        int64_t first_ms, end_ms;
+        unsigned times;
+    } rows[] = {
+        {"nobody can confirm: 4 s", "", true, 0, 1000, 4000, 6},
+        {"nobody does: 24 s", "alive c 1", true, 0, 21000, 24000, 6},
+        {"one does: 11.381 s", "alive c 1", true, 1000, 8381, 11381, 6},
+        {"one does when that is over", "alive c 1", true, 15000, 15000, 18000, 6},
+        {"one does among the warnings", "alive c 1", true, 22200, 21000, 24000, 6},
+        {"Lifeguard off: at once", "alive c 1", false, 0, 0, 4000, 0},
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+        struct bench b;
+        struct cluster_swim_conf conf = bench_conf();
+        int64_t first_us = 0;
+        unsigned times = 0;
+        conf.lifeguard = rows[i].lifeguard;
+        bench_open(&b, &conf);
+        prepare(&b, rows[i].others[0] ? "alive b 1,alive c 1" : "alive b 1");
+        int64_t from_us = b.now_us;
+        bench_hear(&b, "suspect b 1 z", 'z');
+        run_answered(&b, from_us + rows[i].confirmed_ms * MS, &first_us, &times);
+        if (rows[i].confirmed_ms > 0)
+            bench_hear(&b, "suspect b 1 c", 'c');
+        run_answered(&b, from_us + rows[i].end_ms * MS - 1, &first_us, &times);
+        if (strcmp(bench_view(&b, "b"), "b suspect 1") != 0)
+            fail_msg("%s: %s too early", rows[i].why, bench_view(&b, "b"));
+        run_answered(&b, from_us + rows[i].end_ms * MS, &first_us, &times);
+        if (strcmp(bench_view(&b, "b"), "b dead 1") != 0)
+            fail_msg("%s: %s too late", rows[i].why, bench_view(&b, "b"));
+        if (times != rows[i].times ||
+            (times > 0 && first_us - from_us != rows[i].first_ms * MS))
+            fail_msg("%s: %u times, first after %lld", rows[i].why, times,
+                     (long long)(first_us - from_us));
+        bench_close(&b);
+    }
 }
 
 static void the_layer_above_may_refuse(void **state)
@@ -294,6 +386,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_rules),
         cmocka_unit_test(refuting_costs_health),
+        cmocka_unit_test(old_news_about_this_node_is_answered),
+        cmocka_unit_test(suspects_are_warned),
         cmocka_unit_test(the_layer_above_may_refuse),
         cmocka_unit_test(names_are_bounded),
         cmocka_unit_test(leaving),
