@@ -416,6 +416,28 @@ def test_dense_bodies_are_recognised_once(lone):
     assert lone.origin.count(page.path) == 1
 
 
+def test_what_is_encoded_can_be_chosen(make_node, origin):
+    variants = {"types": ["text/plain", "*/special"], "min": "1KiB", "max": "100KiB",
+                "encode": ["gzip"]}
+    cache = {"memory": "16MiB", "disk": {"size": "64MiB"}, "variants": variants}
+    bench = FormBench(make_node(harness.config(origin.port, cache=cache)), origin)
+    pages = {(kind, size): bench.page(size, kind=kind)
+             for kind in ("text/plain", "text/html", "image/special")
+             for size in (1023, 1024, 102_400, 102_401)}
+    for turn in range(2):
+        for (kind, size), page in pages.items():
+            chosen = kind != "text/html" and 1024 <= size <= 102_400
+            check(bench.ask(page, BROWSER), page, "gzip" if chosen else "identity")
+            check(bench.ask(page, "zstd"), page, "identity")
+            if chosen:
+                bench.warm(page, "gzip")
+        bench.wait_encoders()
+    for (kind, size), page in pages.items():
+        chosen = kind != "text/html" and 1024 <= size <= 102_400
+        assert set(bench.forms(page)) == ({"identity", "gzip"} if chosen else {"identity"})
+    assert made(bench.node)["zstd"] == 0
+
+
 def test_no_new_forms_when_a_reload_ends_it(lone):
     """What is stored already is right in any case; what is not is not made any more."""
     old, new, newer = lone.warm(lone.page(), "zstd", "gzip"), lone.page(), lone.page()
@@ -424,7 +446,9 @@ def test_no_new_forms_when_a_reload_ends_it(lone):
     before = made(lone.node)
     for _ in range(3):
         for over in PROTOCOLS:
-            check(lone.ask(new, BROWSER, over=over), new, "identity")
+            response = lone.ask(new, BROWSER, over=over)
+            check(response, new, "identity")
+            assert not response.all("vary"), "there is no choice any more"
             assert content_of(lone.ask(old, BROWSER, over=over)) == old.body
     assert made(lone.node) == before and set(lone.forms(new)) == {"identity"}
     assert lone.node.reload(harness.config(lone.origin.port, sites=SITES))

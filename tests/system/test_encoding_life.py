@@ -1,5 +1,6 @@
 """All forms of an object have one life: a purge, a 304, a new body, an end meet them together."""
 
+import contextlib
 import random
 import threading
 
@@ -264,6 +265,58 @@ def test_a_slow_client_of_an_answer_that_is_encoded(make_node, origin):
         response = slow.response()
     check(response, page, coding_of(response))
     assert origin.count(page.path) == 1
+
+
+def ask_many(bench, pages, accept):
+    """A client for each page, none of which ends before all have begun; the answers' heads."""
+    streams = []
+    with contextlib.ExitStack() as stack:
+        for page in pages:
+            client = stack.enter_context(bench.node.https())
+            client.send_head("GET", page.path, [("Accept-Encoding", accept)])
+            response = harness.Response()
+            client.read_head(response)
+            streams.append((client, response))
+        bench.go_on.set()
+        for client, response in streams:
+            client.read_body(response, "GET")
+    return [response for _, response in streams]
+
+
+@pytest.mark.parametrize("sent, accept", [("identity", "zstd"), ("gzip", "identity")])
+def test_how_many_are_encoded_at_once(bench, sent, accept):
+    """64; over that, what is stored, or 503 for who does not take it. Later it is as before."""
+    bench.go_on, pages = threading.Event(), []
+    for _ in range(70):
+        page = bench.page(200_000, coding=sent)
+        coded = codings.encode(sent, page.body)
+        pages.append(page)
+
+        @bench.origin.on(page.path)
+        def answer(x, coded=coded):
+            x.head(200, [("Cache-Control", "max-age=600"), ("Content-Type", "text/html"),
+                         ("ETag", '"x"'), ("Content-Length", len(coded)),
+                         *([("Content-Encoding", sent)] if sent != "identity" else [])])
+            x.send(coded[:40000])
+            x.wait(bench.go_on)
+            x.send(coded[40000:])
+
+    wanted = "zstd" if accept == "zstd" else "identity"
+    for turn in range(2):
+        got = ask_many(bench, pages, accept)
+        given = [(page, r) for page, r in zip(pages, got) if r.status == 200]
+        refused = [r for r in got if r.status != 200]
+        for page, response in given:
+            check(response, page, coding_of(response), sent)
+        changed = [r for _, r in given if coding_of(r) == wanted]
+        if turn == 0:
+            assert len(changed) == 64, len(changed)
+            assert all(r.status == 503 for r in refused)
+            assert len(refused) == (6 if sent == "gzip" else 0)
+        else:
+            assert not refused
+    for page in pages[-2:]:
+        bench.warm(page, wanted)
 
 
 def test_clients_that_go_away(bench):
