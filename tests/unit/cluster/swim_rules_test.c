@@ -45,6 +45,7 @@ static const struct row {
     {"delegate current below min", "", "alive b 1 vsn=1.5.2.2.5.1", "no b", "", ""},
     {"delegate current above max", "", "alive b 1 vsn=1.5.2.2.5.6", "no b", "", ""},
     {"no delegate at all", "", "alive b 1 vsn=1.5.5.0.0.0", "b alive 1", "+b ", "alive b 1\n"},
+    {"no port", "", "alive b 1 portless", "no b", "", ""},
     {"no versions", "", "alive b 1 vsn=0.0.0.0.0.0", "no b", "", ""},
     /* about this node */
     {"this node, known", "", "alive a 1", "a alive 1", "", ""},
@@ -168,6 +169,68 @@ static void refuting_costs_health(void **state)
     bench_close(&b);
 }
 
+/* Lets time pass; every probe is answered. When was b warned first, and how often? */
+static void run_answered(struct bench *b, int64_t until_us, int64_t *first_us, unsigned *times)
+{
+    for (;;) {
+        char words[40];
+        struct span rest = span_text(bench_outputs(b)), line;
+        while (rest.len > 0 && span_split(&rest, '\n', &line)) {
+            if (span_starts(line, SPAN("b: suspect b 1 a")) && (*times)++ == 0)
+                *first_us = b->now_us;
+            if (span_contains(line, SPAN("ping"))) {
+                snprintf(words, sizeof(words), "ack %u", b->seq_no);
+                bench_hear(b, words, 'z');
+            }
+        }
+        int64_t due_us = cluster_swim_deadline_us(b->swim);
+        if (due_us > until_us)
+            break;
+        b->now_us = due_us;
+        cluster_swim_tick(b->swim, b->now_us);
+    }
+    b->now_us = until_us;
+}
+
+static void since_when(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct cluster_swim_conf conf = bench_conf();
+    bench_open(&b, &conf);
+    prepare(&b, "alive b 1");
+    int64_t joined_us = bench_member(&b, "b")->since_us;
+    b.now_us += SECOND;
+    bench_hear(&b, "alive b 2", 'b'); /* as alive as before */
+    assert_int_equal(bench_member(&b, "b")->since_us, joined_us);
+    bench_hear(&b, "suspect b 2 z", 'z');
+    assert_int_equal(bench_member(&b, "b")->since_us, joined_us + SECOND);
+    bench_close(&b);
+}
+
+/* A later suspicion does not put off an earlier one's end. */
+static void two_suspects(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct cluster_swim_conf conf = bench_conf();
+    int64_t first_us;
+    unsigned times = 0;
+    bench_open(&b, &conf);
+    prepare(&b, "alive b 1,alive c 1,alive d 1");
+    int64_t from_us = b.now_us;
+    bench_hear(&b, "suspect b 1 z", 'z');
+    bench_hear(&b, "suspect b 1 c", 'z');
+    bench_hear(&b, "suspect b 1 d", 'z');
+    run_answered(&b, from_us + 500 * MS, &first_us, &times);
+    bench_hear(&b, "suspect c 1 z", 'z');
+    run_answered(&b, from_us + 4 * SECOND, &first_us, &times);
+    assert_string_equal(bench_view(&b, "b"), "b dead 1");
+    assert_string_equal(bench_view(&b, "c"), "c suspect 1");
+    assert_int_equal(times, 6);
+    bench_close(&b);
+}
+
 /* Gossip missed the one who still says so: it is told directly. */
 static void old_news_about_this_node_is_answered(void **state)
 {
@@ -190,29 +253,6 @@ static void old_news_about_this_node_is_answered(void **state)
         assert_string_equal(bench_outputs(&b), "");
         bench_close(&b);
     }
-}
-
-/* Lets time pass; every probe is answered. When was b warned first, and how often? */
-static void run_answered(struct bench *b, int64_t until_us, int64_t *first_us, unsigned *times)
-{
-    for (;;) {
-        char words[40];
-        struct span rest = span_text(bench_outputs(b)), line;
-        while (rest.len > 0 && span_split(&rest, '\n', &line)) {
-            if (span_starts(line, SPAN("b: suspect b 1 a")) && (*times)++ == 0)
-                *first_us = b->now_us;
-            if (span_contains(line, SPAN("ping"))) {
-                snprintf(words, sizeof(words), "ack %u", b->seq_no);
-                bench_hear(b, words, 'z');
-            }
-        }
-        int64_t due_us = cluster_swim_deadline_us(b->swim);
-        if (due_us > until_us)
-            break;
-        b->now_us = due_us;
-        cluster_swim_tick(b->swim, b->now_us);
-    }
-    b->now_us = until_us;
 }
 
 /* A suspect is told six times before its end, half a probe interval apart. */
@@ -386,6 +426,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_rules),
         cmocka_unit_test(refuting_costs_health),
+        cmocka_unit_test(since_when),
+        cmocka_unit_test(two_suspects),
         cmocka_unit_test(old_news_about_this_node_is_answered),
         cmocka_unit_test(suspects_are_warned),
         cmocka_unit_test(the_layer_above_may_refuse),

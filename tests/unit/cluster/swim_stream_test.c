@@ -318,6 +318,65 @@ static void how_often(void **state)
     }
 }
 
+/* Regularly from somebody alive; from the others only when it is silent. */
+static void from_whom(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct text said = {.len = 0};
+    struct cluster_swim_conf conf = bench_conf();
+    conf.profile.push_pull_interval_us = 5 * SECOND;
+    conf.profile.dead_gossip_us = 600 * SECOND;
+    bench_open(&b, &conf);
+    bench_meet(&b, "alive c 1");
+    bench_meet(&b, "alive b 1");
+    bench_meet(&b, "dead b 1 c");
+    for (unsigned i = 0; i < 120; i++) {
+        said = (struct text){.len = 0};
+        bench_run_to(&b, b.now_us + SECOND, &said);
+        bench_hear(&b, "alive c 1", 'c'); /* not silent */
+        if (b.seq_no > 0) {
+            char words[20];
+            snprintf(words, sizeof(words), "ack %u", b.seq_no);
+            bench_hear(&b, words, 'c');
+        }
+        assert_null(strstr(said.at, "open b"));
+    }
+    assert_int_equal(cluster_swim_counters(b.swim)->silences, 0);
+    assert_true(cluster_swim_counters(b.swim)->push_pulls >= 20);
+    /* All are dead. */
+    bench_meet(&b, "alive b 2");
+    bench_hear(&b, "dead c 1 b", 'b');
+    bench_hear(&b, "dead b 2 c", 'b');
+    said = (struct text){.len = 0};
+    bench_run_to(&b, b.now_us + 10 * SECOND, &said);
+    assert_non_null(strstr(said.at, "open "));
+    assert_int_equal(cluster_swim_counters(b.swim)->silences, 3);
+    bench_close(&b);
+    /* Alone there is nobody to ask, and no silence. */
+    open_bench(&b);
+    bench_run_to(&b, 60 * SECOND, NULL);
+    assert_int_equal(cluster_swim_counters(b.swim)->silences, 0);
+    bench_close(&b);
+}
+
+/* An accusation by stream has no packet whose sender could be answered. */
+static void no_answer_to_a_stream(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct buf theirs;
+    open_bench(&b);
+    bench_hear(&b, "alive a 6", 'z');
+    (void)bench_outputs(&b);
+    put_push_pull(&theirs, false, (const char *const[]){"suspect a 3", NULL}, "");
+    uint32_t stream = cluster_swim_stream_accept(b.swim, b.now_us);
+    cluster_swim_stream_bytes(b.swim, stream, buf_span(&theirs), b.now_us);
+    assert_string_equal(bench_outputs(&b), "write pull\nclose\n");
+    buf_fini(&theirs);
+    bench_close(&b);
+}
+
 /* All of it sealed; who has another key stays out. */
 static void with_keys(void **state)
 {
@@ -367,6 +426,8 @@ int main(void)
         cmocka_unit_test(streams_are_bounded),
         cmocka_unit_test(unfinished_bytes_are_bounded),
         cmocka_unit_test(how_often),
+        cmocka_unit_test(from_whom),
+        cmocka_unit_test(no_answer_to_a_stream),
         cmocka_unit_test(with_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,7 @@
  * Node "a" is under test; others are single letters, at 10.0.0.<place in the alphabet>:7946.
  * Messages are written as in: "alive b 3", "suspect b 3 c", "dead b 3 b", "ping a 7 z",
  * "iping c 7 z", "ack 7", "nack 7", "user text"; alive takes more words: "at=x" (x's address),
- * "meta=text", "vsn=1.5.2.2.5.5".
+ * "portless", "meta=text", "vsn=1.5.2.2.5.5".
  */
 #pragma once
 
@@ -90,6 +90,8 @@ static inline void say_alive(struct wire_alive *a, struct span *rest)
     for (struct span w; (w = word(rest)).len > 0;) {
         if (span_starts(w, SPAN("at=")))
             a->addr = addr_of(w.ptr[3]);
+        else if (span_equal(w, SPAN("portless")))
+            a->addr.port = 0;
         else if (span_starts(w, SPAN("meta=")))
             a->meta = span_from(w, 5);
         else if (span_starts(w, SPAN("vsn=")))

@@ -209,6 +209,61 @@ static void a_stalled_node(void **state)
     }
 }
 
+/* What a stall does, seen from inside: no time passes for the suspect nor for the probe under
+ * way, somebody is asked at once, whatever else was heard, and ticks that were missed stay so.
+ */
+static void a_stall_from_inside(void **state)
+{
+    (void)state;
+    for (unsigned lifeguard = 0; lifeguard < 2; lifeguard++) {
+        struct bench b;
+        struct text said = {.len = 0};
+        struct cluster_swim_conf conf = bench_conf();
+        conf.lifeguard = lifeguard;
+        bench_open(&b, &conf);
+        bench_meet(&b, "alive b 1");
+        bench_meet(&b, "alive c 1");
+        while (cluster_swim_counters(b.swim)->probes == 0)
+            (void)bench_wait(&b);
+        bench_hear(&b, "suspect b 1 c", 'c');
+        b.now_us += 60 * SECOND;
+        bench_hear(&b, "user hello", 'c'); /* read first */
+        cluster_swim_tick(b.swim, b.now_us);
+        assert_int_equal(cluster_swim_counters(b.swim)->stalls, 1);
+        assert_string_equal(bench_view(&b, "b"), lifeguard ? "b suspect 1" : "b dead 1");
+        assert_int_equal(cluster_swim_counters(b.swim)->probes_failed, !lifeguard);
+        assert_int_equal(cluster_swim_counters(b.swim)->silences, 1);
+        bench_run_to(&b, b.now_us, &said);
+        assert_non_null(strstr(said.at, "open "));
+        assert_true(cluster_swim_deadline_us(b.swim) > b.now_us);
+        if (lifeguard) {
+            char words[20];
+            snprintf(words, sizeof(words), "ack %u", b.seq_no);
+            bench_hear(&b, words, 'c'); /* a round trip of 60 s is none */
+            assert_null(strstr(bench_news(&b), "rtt"));
+            bench_run_to(&b, b.now_us + 3900 * MS, &said);
+            assert_string_equal(bench_view(&b, "b"), "b suspect 1");
+        }
+        bench_close(&b);
+    }
+}
+
+static void late_ticks_are_not_made_up_for(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct cluster_swim_conf conf = bench_conf();
+    bench_open(&b, &conf);
+    bench_run_to(&b, SECOND, NULL);
+    b.now_us += 1700 * MS;
+    cluster_swim_tick(b.swim, b.now_us);
+    assert_int_equal(cluster_swim_counters(b.swim)->stalls, 0);
+    assert_in_range(cluster_swim_deadline_us(b.swim), b.now_us + 1, b.now_us + 200 * MS);
+    cluster_swim_tick(b.swim, b.now_us - SECOND); /* a clock that goes back stands still */
+    assert_in_range(cluster_swim_deadline_us(b.swim), b.now_us + 1, b.now_us + 200 * MS);
+    bench_close(&b);
+}
+
 static void leaves(void **state)
 {
     (void)state;
@@ -357,6 +412,8 @@ int main(void)
         cmocka_unit_test(packets_lost_streams_not),
         cmocka_unit_test(back_after_a_mute),
         cmocka_unit_test(a_stalled_node),
+        cmocka_unit_test(a_stall_from_inside),
+        cmocka_unit_test(late_ticks_are_not_made_up_for),
         cmocka_unit_test(leaves),
         cmocka_unit_test(restarts),
         cmocka_unit_test(moves_after_a_crash),
