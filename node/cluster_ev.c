@@ -232,9 +232,8 @@ static void on_stream_news(void *user)
 
 static void accepted(void *user, int fd, const struct addr *peer)
 {
-    (void)peer; /* behind NAT it means nothing; gossip names who it is */
     struct node_cluster *c = user;
-    node_cluster_stream_accept(&c->streams, fd);
+    node_cluster_stream_accept(&c->streams, fd, peer);
 }
 
 struct node_cluster *node_cluster_open(struct io_loop *loop, struct node_cluster_ports *ports,

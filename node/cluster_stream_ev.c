@@ -13,8 +13,10 @@ struct node_cluster_stream {
     struct node_cluster_stream *next;
     struct node_cluster_streams *all;
     int fd;
-    uint32_t number; /* 0: the core has let go, or been told that it is over */
-    bool writable;   /* so far as known; false while it connects */
+    struct addr peer; /* that connected; no family: we did */
+    size_t bytes;     /* read */
+    uint32_t number;  /* 0: the core has let go, or been told that it is over */
+    bool writable;    /* so far as known; false while it connects */
     int64_t linger_ms;
     struct buf rest; /* what the socket has not taken */
     ev_io in, out;
@@ -27,6 +29,7 @@ static void end(struct node_cluster_stream *s)
         link = &(*link)->next;
     *link = s->next;
     s->all->count--;
+    s->all->bytes -= s->bytes;
     ev_io_stop(s->all->loop->ev, &s->in);
     ev_io_stop(s->all->loop->ev, &s->out);
     close(s->fd);
@@ -80,6 +83,21 @@ static void on_writable(struct ev_loop *ev, ev_io *w, int revents)
         all->told(all->user);
 }
 
+/* What is read may have to be kept until it is whole, and only then shows whether it has a key.
+ */
+static void count_bytes(struct node_cluster_stream *s, size_t bytes)
+{
+    struct node_cluster_stream *most = s;
+    s->bytes += bytes;
+    s->all->bytes += bytes;
+    if (s->all->bytes <= NODE_CLUSTER_STREAM_BYTES)
+        return;
+    for (struct node_cluster_stream *o = s->all->first; o; o = o->next)
+        if (o->bytes > most->bytes)
+            most = o;
+    fail(most);
+}
+
 static void on_readable(struct ev_loop *ev, ev_io *w, int revents)
 {
     (void)ev, (void)revents;
@@ -89,10 +107,14 @@ static void on_readable(struct ev_loop *ev, ev_io *w, int revents)
     ssize_t got = recv(s->fd, room, IO_INPUT_BYTES, 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (got <= 0)
+    if (got <= 0) {
         fail(s);
-    else if (s->number)
-        cluster_stream_bytes(all->core, s->number, span_of(room, (size_t)got), io_loop_us());
+    } else {
+        if (s->number)
+            cluster_stream_bytes(all->core, s->number, span_of(room, (size_t)got),
+                                 io_loop_us());
+        count_bytes(s, (size_t)got);
+    }
     all->told(all->user);
 }
 
@@ -113,15 +135,29 @@ static struct node_cluster_stream *add(struct node_cluster_streams *all, int fd)
     return s;
 }
 
-void node_cluster_stream_accept(struct node_cluster_streams *all, int fd)
+static bool is_from(const struct node_cluster_stream *s, const struct addr *peer)
 {
-    uint32_t number =
-        all->count < NODE_CLUSTER_STREAMS ? cluster_stream_accept(all->core, io_loop_us()) : 0;
+    return s->peer.family == peer->family && memcmp(s->peer.ip, peer->ip, sizeof peer->ip) == 0;
+}
+
+static bool has_room(const struct node_cluster_streams *all, const struct addr *peer)
+{
+    unsigned same = 0;
+    for (const struct node_cluster_stream *s = all->first; s; s = s->next)
+        same += is_from(s, peer);
+    return all->count < NODE_CLUSTER_STREAMS && same < NODE_CLUSTER_STREAMS_PEER;
+}
+
+void node_cluster_stream_accept(struct node_cluster_streams *all, int fd,
+                                const struct addr *peer)
+{
+    uint32_t number = has_room(all, peer) ? cluster_stream_accept(all->core, io_loop_us()) : 0;
     if (!number) {
         close(fd);
         return;
     }
     struct node_cluster_stream *s = add(all, fd);
+    s->peer = *peer;
     s->number = number;
     s->writable = true;
     ev_io_start(all->loop->ev, &s->in);

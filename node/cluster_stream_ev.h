@@ -5,7 +5,10 @@
  * NODE_CLUSTER_LINGER_MS.
  *
  * Thread: control. Owns: the sockets.
- * Limits: NODE_CLUSTER_STREAMS at once; what a stream has to write is bounded by the core.
+ * Limits: NODE_CLUSTER_STREAMS at once, NODE_CLUSTER_STREAMS_PEER of them begun from one
+ *         address; over NODE_CLUSTER_STREAM_BYTES read by all of them, the one that brought
+ * most is cut: who has no key may send a lot before that shows. What a stream has to write is
+ *         bounded by the core.
  */
 #pragma once
 
@@ -13,6 +16,8 @@
 #include "node/io/loop_ev.h"
 
 #define NODE_CLUSTER_STREAMS (2 * CLUSTER_SWIM_STREAMS) /* with those that linger */
+#define NODE_CLUSTER_STREAMS_PEER 32
+#define NODE_CLUSTER_STREAM_BYTES ((size_t)64 << 20)
 #define NODE_CLUSTER_LINGER_MS 10000
 
 struct node_cluster_stream;
@@ -23,6 +28,7 @@ struct node_cluster_streams {
     void *user;
     struct node_cluster_stream *first;
     unsigned count;
+    size_t bytes; /* that they read */
 };
 
 void node_cluster_streams_init(struct node_cluster_streams *s, struct io_loop *loop,
@@ -30,7 +36,8 @@ void node_cluster_streams_init(struct node_cluster_streams *s, struct io_loop *l
 void node_cluster_streams_fini(struct node_cluster_streams *s);
 void node_cluster_streams_tick(struct node_cluster_streams *s); /* ends what lingers */
 /* Somebody connected; the descriptor is taken. */
-void node_cluster_stream_accept(struct node_cluster_streams *s, int fd);
+void node_cluster_stream_accept(struct node_cluster_streams *s, int fd,
+                                const struct addr *peer);
 /* Any output but a datagram. The core may be told at once that it failed, without `told`. */
 void node_cluster_stream_do(struct node_cluster_streams *s,
                             const struct cluster_swim_output *o);

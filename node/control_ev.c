@@ -63,7 +63,7 @@ static void give_up(struct node *n)
     _exit(1);
 }
 
-static void see(struct node *n, struct node_drain_seen *out)
+static void see(const struct node *n, struct node_drain_seen *out)
 {
     *out = (struct node_drain_seen){.now_ms = n->loop->now_ms,
                                     .asked = n->stop_asked,
@@ -73,9 +73,6 @@ static void see(struct node *n, struct node_drain_seen *out)
                                              front_is_empty(&n->front)};
     for (uint32_t i = 0; i < n->workers_started; i++)
         out->idle = out->idle && node_worker_is_idle(n->workers[i]);
-    /* The goodbye comes last: until then others know that it is here, and drains. */
-    if (n->drain.step == NODE_CUTTING && out->ended)
-        out->ended = node_member_leave(n->member, out->now_ms);
 }
 
 static void step(struct node *n)
@@ -83,6 +80,9 @@ static void step(struct node *n)
     struct node_drain_seen seen;
     for (;;) {
         see(n, &seen);
+        /* The goodbye comes last: until then others know that it is here, and drains. */
+        if (n->drain.step == NODE_CUTTING && seen.ended)
+            seen.ended = node_member_leave(n->member, seen.now_ms);
         enum node_drain_step next = node_drain_next(&n->drain, &seen);
         if (next == n->drain.step)
             return;

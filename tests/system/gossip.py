@@ -38,6 +38,15 @@ def free_port():
                 continue
 
 
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as s:
+            s.bind(("::1", 0))
+            return True
+    except OSError:
+        return False
+
+
 def new_key(length=32):
     return base64.b64encode(os.urandom(length)).decode()
 

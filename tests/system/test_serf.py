@@ -11,8 +11,7 @@ import harness
 from gossip import Agent, Member, nodes, secret, states, wait_states
 from harness import wait_until
 
-if not gossip.has_serf():
-    pytest.skip("serf is not installed", allow_module_level=True)
+pytestmark = pytest.mark.skipif(not gossip.has_serf(), reason="serf is not installed")
 
 
 @pytest.fixture
