@@ -70,7 +70,7 @@ struct cluster_conf {
     uint64_t seed;               /* secret where outsiders may choose names */
     uint32_t members_max;        /* 0: CLUSTER_SWIM_MEMBERS_MAX */
     bool lifeguard;
-    bool replay;            /* events from before a _join are news, too */
+    bool replay;            /* events from before the first _join are news, too */
     uint32_t health_budget; /* bytes per second that health events of all nodes together may
                              * cost each node; 0: CLUSTER_HEALTH_BUDGET */
 };

@@ -57,6 +57,13 @@ uint32_t cluster_serf_pick(struct cluster_serf *s, const struct addr *but,
                                 max);
 }
 
+static bool nobody_else(const struct cluster_serf *s)
+{
+    uint32_t here = cluster_roster_count_of(s->roster, CLUSTER_STATUS_ALIVE) +
+                    cluster_roster_count_of(s->roster, CLUSTER_STATUS_LEAVING);
+    return here <= 1;
+}
+
 /* --- what the swim tells and asks --- */
 
 void cluster_serf_hear(struct cluster_serf *s, const struct addr *from, struct span bytes)
@@ -171,6 +178,8 @@ static void pulled(void *user, const struct addr *peer, bool join, enum err resu
         s->join[i] = s->join[--s->joins];
         if (result == ERR_OK && s->leaving == CLUSTER_STAYS)
             cluster_serf_say_join(s);
+        if (result == ERR_OK && !nobody_else(s)) /* a seed may be this node itself */
+            s->has_joined = true;
         if (s->news.join_done)
             s->news.join_done(s->news.user, &seed, result);
         return;
@@ -269,13 +278,6 @@ struct cluster_swim *cluster_serf_enter(struct cluster_serf *s, int64_t now_us)
 const struct cluster_swim *cluster_serf_swim(const struct cluster_serf *s)
 {
     return s->swim;
-}
-
-static bool nobody_else(const struct cluster_serf *s)
-{
-    uint32_t here = cluster_roster_count_of(s->roster, CLUSTER_STATUS_ALIVE) +
-                    cluster_roster_count_of(s->roster, CLUSTER_STATUS_LEAVING);
-    return here <= 1;
 }
 
 /* First the intent is told, so that others will not think that this node failed. */

@@ -111,7 +111,7 @@ struct cluster_serf_conf {
     uint64_t seed;
     uint32_t members_max; /* 0: CLUSTER_SWIM_MEMBERS_MAX */
     bool lifeguard;
-    bool replay; /* events from before a _join are news, too */
+    bool replay; /* events from before the first _join are news, too */
 };
 
 struct cluster_serf;

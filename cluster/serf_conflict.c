@@ -52,6 +52,7 @@ static void vote(struct cluster_serf *s)
         .over = counted,
     };
     s->votes_mine = s->votes_theirs = 0;
+    s->revote_at_us = CLUSTER_SERF_NEVER_US;
     s->voting = cluster_serf_ask(s, &ask, s->now_us) == ERR_OK;
     if (!s->voting) /* too many queries: later */
         s->vote_at_us = s->revote_at_us = s->now_us + VOTE_EVERY_US;
@@ -79,6 +80,5 @@ void cluster_serf_conflict_tick(struct cluster_serf *s)
 {
     if (s->now_us < s->revote_at_us || s->voting)
         return;
-    s->revote_at_us = CLUSTER_SERF_NEVER_US;
     vote(s);
 }

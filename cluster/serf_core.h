@@ -48,7 +48,7 @@ struct cluster_serf {
     struct wire_keyring keyring; /* the swim borrows it */
     struct cluster_random random;
     int64_t now_us, gossip_interval_us;
-    bool replay;
+    bool replay, has_joined; /* has_joined: somebody, once */
 
     struct cluster_clock clock; /* of intents */
     struct cluster_intents intents;

@@ -306,7 +306,9 @@ static void merge_state(struct cluster_serf *s, const struct wire_serf_push_pull
     witness_before(s, cluster_queries_clock(s->queries), p->query_ltime);
     bool believed = witness_before(s, cluster_events_clock(s->events), p->event_ltime);
     merge_intents(s, p);
-    if (join && s->joins > 0 && !s->replay && believed && p->event_ltime > s->events_from)
+    /* Later joins find a node that missed what others heard: then the old is news. */
+    if (join && s->joins > 0 && !s->has_joined && !s->replay && believed &&
+        p->event_ltime > s->events_from)
         s->events_from = p->event_ltime;
     wire_serf_events_begin(&walk, p);
     while (wire_serf_events_next(&walk, &event))

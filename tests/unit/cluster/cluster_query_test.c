@@ -238,6 +238,27 @@ static void two_with_one_name(void **state)
     net_close(&net);
 }
 
+/* It hears of the other all the time, and still votes only now and then. */
+static void votes_are_rare(void **state)
+{
+    (void)state;
+    struct addr seed = addr_of('a');
+    net_open(&net, 3);
+    net_join_all(&net, 3);
+    struct cluster_conf conf = net_conf('e');
+    conf.name = SPAN("c");
+    net_start(&net, 'e', &conf);
+    for (unsigned i = 0; i < 200; i++) {
+        cluster_join(net_cluster(&net, 'e'), &seed, net.now_us);
+        net_run(&net, SECOND);
+    }
+    struct cluster_counters c;
+    cluster_counters(net_cluster(&net, 'e'), &c);
+    assert_in_range(c.serf.conflicts, 200, 1000);
+    assert_in_range(c.serf.queries_asked, 5, 7); /* every 30 s and what a vote takes */
+    net_close(&net);
+}
+
 /* Nobody else is there to say who is right: loud, and undecided. */
 static void two_alone_with_one_name(void **state)
 {
@@ -378,6 +399,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_asked),
         cmocka_unit_test(answers_by_way_of_others),
         cmocka_unit_test(two_with_one_name),
+        cmocka_unit_test(votes_are_rare),
         cmocka_unit_test(two_alone_with_one_name),
         cmocka_unit_test(keys_are_rotated),
         cmocka_unit_test(keys_that_are_refused),

@@ -254,6 +254,36 @@ static void an_intent_may_come_first(void **state)
     net_close(&net);
 }
 
+/* Two seeds, and a cut: whoever was in the cluster before is told what it missed. */
+static void a_later_join_replays(void **state)
+{
+    (void)state;
+    struct addr a = addr_of('a'), self = addr_of('c');
+    net_open(&net, 3);
+    assert_int_equal(
+        cluster_fire(net_cluster(&net, 'a'), SPAN("old"), SPAN(""), false, net.now_us, NULL),
+        ERR_OK);
+    cluster_join(net_cluster(&net, 'b'), &a, net.now_us);
+    cluster_join(net_cluster(&net, 'c'), &self, net.now_us); /* finds nobody but itself */
+    net_run(&net, SECOND);
+    cluster_join(net_cluster(&net, 'c'), &a, net.now_us);
+    net_run(&net, 10 * SECOND);
+    assert_string_equal(net_news(&net, 'c'), "join:c:ok +a +b join:a:ok ");
+    net.cut = cut_away;
+    away = 'c';
+    net_until(&net, 'c', "a", "failed", 30 * SECOND);
+    assert_int_equal(
+        cluster_fire(net_cluster(&net, 'a'), SPAN("missed"), SPAN(""), false, net.now_us, NULL),
+        ERR_OK);
+    net_run(&net, 10 * SECOND);
+    net.cut = NULL;
+    net_forget_news(&net);
+    cluster_join(net_cluster(&net, 'c'), &a, net.now_us);
+    net_run(&net, SECOND);
+    assert_non_null(strstr(net_news(&net, 'c'), "event:missed=@2r "));
+    net_close(&net);
+}
+
 /* --- health --- */
 
 static void health_is_told_within_its_budget(void **state)
@@ -480,6 +510,7 @@ int main(void)
         cmocka_unit_test(news_may_call),
         cmocka_unit_test(a_leave_in_its_name_is_refuted),
         cmocka_unit_test(an_intent_may_come_first),
+        cmocka_unit_test(a_later_join_replays),
         cmocka_unit_test(health_is_told_within_its_budget),
         cmocka_unit_test(a_drain_is_told_at_once),
         cmocka_unit_test(a_drain_overtakes_the_budget),
