@@ -125,7 +125,7 @@ static void put_drops(struct buf *out, const struct admin_cluster *a)
         uint64_t count;
     } rows[] = {
         {"refused", s->dropped_refused},
-        {"unknown", s->dropped_unknown},
+        {"unasked", s->dropped_unknown},
         {"output", s->dropped_output},
         {"inbox", s->dropped_inbox},
         {"stream", s->dropped_stream},

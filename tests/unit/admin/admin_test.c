@@ -380,6 +380,18 @@ static void test_open(void **state)
     admin_destroy(admin);
 }
 
+/* A name with these labels is given once. */
+static void must_be_new(char series[65536], struct span line)
+{
+    char mark[300];
+    snprintf(mark, sizeof mark - 1, "\n%.*s", SPAN_ARG(line));
+    *strrchr(mark, ' ') = 0;
+    strcat(mark, "\n");
+    if (strstr(series, mark))
+        fail_msg("twice: %s", mark);
+    strcat(series, mark + 1);
+}
+
 /* Prometheus wants each name's lines together, under one HELP and one TYPE. */
 static void test_metrics(void **state)
 {
@@ -395,6 +407,7 @@ static void test_metrics(void **state)
     assert_int_equal(h.status, 200);
     assert_string_equal(h.type, "text/plain; version=0.0.4; charset=utf-8");
     struct span rest = span_text(h.body), line, name = {0};
+    static char series[65536] = "\n";
     while (rest.len && span_split(&rest, '\n', &line)) {
         char mark[300];
         size_t at;
@@ -410,6 +423,7 @@ static void test_metrics(void **state)
             if (!span_starts(line, name) ||
                 (line.ptr[name.len] != ' ' && line.ptr[name.len] != '{'))
                 fail_msg("under %.*s: %.*s", SPAN_ARG(name), SPAN_ARG(line));
+            must_be_new(series, line);
         }
     }
     assert_non_null(strstr(seen, "<perigee_purge_log_ok>"));
