@@ -126,10 +126,13 @@ static void put(struct admin_writer *w, struct span bytes)
     must(buf_append(w->out, bytes) == ERR_OK); /* the queue has no cap */
 }
 
-/* How many octets of well-formed UTF-8 (RFC 3629) stand at the front; 0: none. */
+/* How many octets of well-formed UTF-8 (RFC 3629) stand at the front; 0: none. NUL counts as
+ * none: programs, our own among them, refuse a string that holds one. */
 static size_t utf8_length(struct span s)
 {
     uint8_t lead = (uint8_t)s.ptr[0];
+    if (lead == 0)
+        return 0;
     size_t length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
     uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
     uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;

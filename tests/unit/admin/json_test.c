@@ -108,13 +108,13 @@ static void test_write(void **state)
     buf_clear(&out);
     w.comma = false;
     admin_json_open(&w, NULL, '{');
-    admin_json_put_text(&w, "x", span_of(hostile + 1, 255));
+    admin_json_put_text(&w, "x", span_of(hostile, 256));
     admin_json_close(&w, '}');
     struct admin_json *v = admin_json_parse(buf_span(&out), fault, sizeof fault);
     if (!v)
         fail_msg("%s", fault);
     assert_true(admin_json_text(admin_json_member(v, "x"), &text));
-    assert_true(text.len == 127 + 128 * 3); /* each high octet became U+FFFD */
+    assert_true(text.len == 127 + 129 * 3); /* NUL and each high octet became U+FFFD */
     admin_json_free(v);
     buf_fini(&out);
 }
