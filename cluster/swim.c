@@ -245,9 +245,11 @@ void cluster_swim_packet(struct cluster_swim *s, const struct addr *from, struct
     struct wire_packet packet;
     struct wire_message message;
     enum wire_fault fault;
+    bool asked = false;
     cluster_swim_advance(s, now_us);
     s->counters.packets_in++;
     s->counters.bytes_in += bytes.len;
+    s->heard_from = from;
     wire_packet_begin(&packet, bytes, s->keyring, s->scratch);
     while (wire_packet_next(&packet, &message, &fault)) {
         if (fault != WIRE_FAULT_NONE) {
@@ -255,10 +257,17 @@ void cluster_swim_packet(struct cluster_swim *s, const struct addr *from, struct
             continue;
         }
         cluster_swim_heard(s);
-        s->heard_from = from;
+        /* Nobody sends two pings at once; a thousand in one packet would be answered by a
+         * thousand, to any address. */
+        bool asks = message.type == WIRE_PING || message.type == WIRE_INDIRECT_PING;
+        if (asks && asked) {
+            s->counters.dropped_refused++;
+            continue;
+        }
+        asked = asked || asks;
         take(s, &message, from);
-        s->heard_from = NULL;
     }
+    s->heard_from = NULL;
 }
 
 static void give_up_users(struct cluster_swim *s)

@@ -59,7 +59,7 @@ struct cluster_swim {
     int64_t suspicion_at_us; /* no suspicion ends before; may be too early */
     int64_t silence_at_us;   /* no sign of life of anybody until then: ask somebody */
 
-    const struct addr *heard_from; /* of the packet under way; NULL: none */
+    const struct addr *heard_from; /* of the packet under way, until it was answered */
 
     struct cluster_random random;
     struct cluster_members *members;

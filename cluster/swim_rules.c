@@ -182,6 +182,7 @@ static void refute_again(struct cluster_swim *s)
     struct wire_message alive = alive_message(&c);
     s->counters.refuted_again++;
     cluster_swim_say(s, s->heard_from, NULL, &alive);
+    s->heard_from = NULL; /* once a packet, whatever else it says */
 }
 
 static void spread_suspect(struct cluster_swim *s, const struct cluster_member *m,

@@ -285,6 +285,51 @@ static void pings_are_answered(void **state)
     bench_close(&b);
 }
 
+/* A packet full of questions, with somebody else's address on it. */
+static void a_packet_is_answered_once(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why, *word[3], *said;
+        unsigned refused;
+    } rows[] = {
+        {"pings", {"ping a 7 y", "ping a 8 y", "ping a 9 y"}, "y: ack 7 vivaldi\n", 2},
+        {"for others, too", {"iping c 7 b", "iping c 8 b", "ping a 9 y"}, "c: ping c\n", 2},
+        {"beside other news",
+         {"suspect b 0 c", "ping a 7 y", "ping a 8 y"},
+         "y: ack 7 vivaldi\n",
+         1},
+        {"what was refuted",
+         {"suspect a 0 c", "dead a 0 c", "suspect a 0 b"},
+         "x: alive a 1\n",
+         0},
+    };
+    struct bench b;
+    open_with(&b, (const char *const[]){"alive b 1", "alive c 1", NULL});
+    for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+        struct wire_pack pack;
+        uint8_t room[WIRE_PACKET_SEND_MAX];
+        const uint8_t nonce[WIRE_NONCE_BYTES] = {0};
+        struct cursor c;
+        struct addr from = addr_of('x');
+        wire_pack_init(&pack, false);
+        for (unsigned w = 0; w < 3; w++) {
+            struct wire_message m = message_of(rows[i].word[w]);
+            assert_true(wire_pack_add_message(&pack, &m));
+        }
+        cursor_write(&c, room, sizeof(room));
+        wire_pack_finish(&pack, false, NULL, nonce, &c);
+        uint64_t refused = cluster_swim_counters(b.swim)->dropped_refused;
+        cluster_swim_packet(b.swim, &from, span_of(room, c.at), b.now_us);
+        const char *said = bench_outputs(&b);
+        if (strcmp(said, rows[i].said) != 0)
+            fail_msg("%s: %s", rows[i].why, said);
+        refused = cluster_swim_counters(b.swim)->dropped_refused - refused;
+        assert_int_equal(refused, rows[i].refused);
+    }
+    bench_close(&b);
+}
+
 static void probes_for_others(void **state)
 {
     (void)state;
@@ -349,6 +394,7 @@ int main(void)
         cmocka_unit_test(a_suspect_hears_it_with_the_ping),
         cmocka_unit_test(the_gone_are_not_probed),
         cmocka_unit_test(pings_are_answered),
+        cmocka_unit_test(a_packet_is_answered_once),
         cmocka_unit_test(probes_for_others),
         cmocka_unit_test(probes_for_others_are_bounded),
     };
