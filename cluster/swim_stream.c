@@ -21,8 +21,7 @@ static struct cluster_stream *open_stream(struct cluster_swim *s, enum cluster_t
                                           int64_t deadline_us)
 {
     bool accepted = talk == CLUSTER_TALK_ACCEPTED;
-    if (s->streams == CLUSTER_SWIM_STREAMS ||
-        (accepted && s->streams_accepted >= ACCEPTED_MAX)) {
+    if (s->streams == CLUSTER_SWIM_STREAMS) {
         s->counters.dropped_stream++;
         return NULL;
     }
@@ -279,9 +278,32 @@ static void judge(struct cluster_swim *s, struct cluster_stream *st)
     }
 }
 
+/* Of those that others began: the one with the most unfinished bytes, or the oldest. */
+static struct cluster_stream *worst_accepted(const struct cluster_swim *s, bool by_bytes)
+{
+    struct cluster_stream *worst = NULL;
+    for (uint32_t i = 0; i < s->streams; i++) {
+        struct cluster_stream *st = s->stream[i];
+        if (st->talk != CLUSTER_TALK_ACCEPTED)
+            continue;
+        if (!worst || (by_bytes ? st->held > worst->held : st->number < worst->number))
+            worst = st;
+    }
+    return worst;
+}
+
+/* Who is slow makes room for who comes: else a few that never end keep all others out. */
+static void evict(struct cluster_swim *s, struct cluster_stream *st, enum err why)
+{
+    s->counters.dropped_stream++;
+    close_stream(s, st, why);
+}
+
 uint32_t cluster_swim_stream_accept(struct cluster_swim *s, int64_t now_us)
 {
     cluster_swim_advance(s, now_us);
+    if (s->streams_accepted >= ACCEPTED_MAX)
+        evict(s, worst_accepted(s, false), ERR_TIMEOUT);
     struct cluster_stream *st =
         open_stream(s, CLUSTER_TALK_ACCEPTED, s->now_us + s->profile.stream_timeout_us);
     return st ? st->number : 0;
@@ -295,10 +317,12 @@ void cluster_swim_stream_bytes(struct cluster_swim *s, uint32_t stream, struct s
     if (!st)
         return;
     s->counters.stream_bytes_in += bytes.len;
-    if (bytes.len > HELD_MAX - s->streams_held) {
-        s->counters.dropped_stream++;
-        close_stream(s, st, ERR_LIMIT);
-        return;
+    while (bytes.len > HELD_MAX - s->streams_held) {
+        struct cluster_stream *worst = worst_accepted(s, true);
+        bool own = !worst || worst == st;
+        evict(s, own ? st : worst, ERR_LIMIT);
+        if (own)
+            return;
     }
     st->held += bytes.len;
     s->streams_held += bytes.len;

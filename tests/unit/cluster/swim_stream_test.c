@@ -154,6 +154,8 @@ static void merges(void **state)
     }
 }
 
+#define PING SPAN("\x00\x81\xa5SeqNo\x07")
+
 static void says(struct bench *b, struct span bytes)
 {
     b->stream = cluster_swim_stream_accept(b->swim, b->now_us);
@@ -247,10 +249,21 @@ static void streams_are_bounded(void **state)
     struct bench b;
     struct addr seed = addr_of('q');
     open_bench(&b);
-    unsigned accepted = 0;
-    while (cluster_swim_stream_accept(b.swim, b.now_us) != 0)
-        accepted++;
-    assert_int_equal(accepted, 96); /* the rest is kept for this node's own */
+    uint32_t first = cluster_swim_stream_accept(b.swim, b.now_us), last = first;
+    for (unsigned i = 1; i < 96; i++)
+        last = cluster_swim_stream_accept(b.swim, b.now_us);
+    assert_int_equal(last, first + 95);
+    assert_string_equal(bench_outputs(&b), "");
+    /* The rest is kept for this node's own, and the oldest makes room for who comes. */
+    struct cluster_swim_output o;
+    last = cluster_swim_stream_accept(b.swim, b.now_us);
+    assert_int_equal(last, first + 96);
+    assert_true(cluster_swim_next(b.swim, &o));
+    assert_true(o.what == CLUSTER_SWIM_STREAM_CLOSE && o.stream == first);
+    assert_false(cluster_swim_next(b.swim, &o));
+    cluster_swim_stream_bytes(b.swim, last, PING, b.now_us);
+    assert_string_equal(bench_outputs(&b), "write ack\nclose\n");
+    last = cluster_swim_stream_accept(b.swim, b.now_us);
     for (unsigned i = 0; i < 32; i++)
         cluster_swim_join(b.swim, &seed, b.now_us);
     assert_string_equal(bench_news(&b), "");
@@ -274,9 +287,12 @@ static void unfinished_bytes_are_bounded(void **state)
     memcpy(bytes, "\x08\x81\xaaUserMsgLen\xce\x01\x30\x00\x00", 17);
     for (unsigned i = 0; i < 7; i++)
         says(&b, span_of(bytes, part));
+    says(&b, span_of(bytes, (size_t)1 << 20)); /* 64 MiB: all that is allowed */
     assert_string_equal(bench_outputs(&b), "");
+    says(&b, PING); /* one of the seven is ended for it */
+    assert_string_equal(bench_outputs(&b), "close\nwrite ack\nclose\n");
     says(&b, span_of(bytes, part));
-    assert_string_equal(bench_outputs(&b), "close\n");
+    assert_string_equal(bench_outputs(&b), "");
     assert_int_equal(cluster_swim_counters(b.swim)->dropped_stream, 1);
     bench_run_to(&b, b.now_us + 10 * SECOND, &(struct text){.len = 0});
     says(&b, span_of(bytes, part));
