@@ -13,6 +13,8 @@ static void forget(struct cluster_serf *s, struct cluster_entry *e)
 {
     uint64_t id = e->id;
     char name[CLUSTER_NAME_MAX];
+    if (id == cluster_serf_id(s, cluster_serf_name(s))) /* gone, but still asked about itself */
+        return;
     size_t bytes = e->name_bytes;
     memcpy(name, cluster_entry_name(e).ptr, bytes);
     s->counters.reaped++;
@@ -267,12 +269,20 @@ static uint64_t *get_left(struct cluster_serf *s, const struct wire_serf_push_pu
     return id;
 }
 
+/* Of the nodes that nobody knows here, no more than can be remembered are looked at. */
+static bool worth_hearing(struct cluster_serf *s, uint64_t id, struct span name,
+                          uint32_t *strangers)
+{
+    return cluster_roster_find(s->roster, id, name) || ++*strangers <= CLUSTER_INTENTS_MAX;
+}
+
 static void merge_intents(struct cluster_serf *s, const struct wire_serf_push_pull *p)
 {
     struct wire_msgpack_walk walk;
     struct span name;
     uint64_t ltime;
     size_t count;
+    uint32_t strangers = 0;
     uint64_t *left = get_left(s, p, &count);
     /* First those who left. Their leave was newer than the time that is told. */
     for (unsigned round = 0; round < 2; round++) {
@@ -280,10 +290,12 @@ static void merge_intents(struct cluster_serf *s, const struct wire_serf_push_pu
         while (wire_msgpack_walk_number(&walk, &name, &ltime)) {
             uint64_t id = cluster_serf_id(s, name);
             bool has_left = bsearch(&id, left, count, sizeof(*left), by_number);
-            if (has_left && round == 0 && ltime < UINT64_MAX)
+            if (has_left != (round == 0) || !worth_hearing(s, id, name, &strangers))
+                continue;
+            if (has_left && ltime < UINT64_MAX)
                 cluster_serf_hear_leave(
                     s, &(struct wire_serf_leave){.ltime = ltime + 1, .node = name});
-            if (!has_left && round == 1)
+            if (!has_left)
                 cluster_serf_hear_join(s,
                                        &(struct wire_serf_join){.ltime = ltime, .node = name});
         }
@@ -341,8 +353,7 @@ void cluster_serf_reap(struct cluster_serf *s)
         if (i > cluster_roster_count(s->roster)) /* whoever heard the news forgot some */
             continue;
         struct cluster_entry *e = cluster_roster_at(s->roster, i - 1);
-        if (cluster_entry_gone(e) && s->now_us - e->since_us > CLUSTER_TOMBSTONE_US &&
-            e->id != cluster_serf_id(s, cluster_serf_name(s)))
+        if (cluster_entry_gone(e) && s->now_us - e->since_us > CLUSTER_TOMBSTONE_US)
             forget(s, e);
     }
 }

@@ -483,7 +483,7 @@ static void a_state_of_many(void **state)
     open_one("a");
     say_state(span_of(bytes, c.at));
     struct cluster_counters k = counters('a');
-    assert_int_equal(k.serf.intents_in, MANY);
+    assert_int_equal(k.serf.intents_in, CLUSTER_INTENTS_MAX); /* the others are not looked at */
     assert_int_equal(k.nodes[CLUSTER_STATUS_ALIVE], 2);
     assert_int_equal(k.nodes[CLUSTER_STATUS_LEFT], 0);
     assert_int_equal(k.serf_gauges.queue_intents, 0); /* not handed on */
@@ -492,6 +492,29 @@ static void a_state_of_many(void **state)
     free(names);
     free(left);
     free(known);
+}
+
+/* An operator takes a node away for good that just goes: it still knows itself. */
+static void pruned_while_it_leaves(void **state)
+{
+    (void)state;
+    struct wire_serf_message leave = at(WIRE_SERF_LEAVE, 900);
+    struct wire_serf_message query = at(WIRE_SERF_QUERY, 5);
+    struct cluster_node me;
+    for (unsigned gone = 0; gone < 2; gone++) {
+        open_one("a");
+        cluster_leave(net_cluster(&net, 'a'), net.now_us);
+        if (gone)
+            net_run(&net, 6 * SECOND);
+        leave.leave = (struct wire_serf_leave){.ltime = 900, .node = SPAN("a"), .prune = true};
+        net_say(&net, 'a', 'y', &leave);
+        net_run(&net, 10 * SECOND);
+        net_say(&net, 'a', 'y', &query);
+        net_run(&net, SECOND);
+        cluster_me(net_cluster(&net, 'a'), &me);
+        assert_true(me.status == CLUSTER_STATUS_LEFT);
+        net_close(&net);
+    }
 }
 
 int main(void)
@@ -510,6 +533,7 @@ int main(void)
         cmocka_unit_test(changed_bytes),
         cmocka_unit_test(changed_states),
         cmocka_unit_test(a_state_of_many),
+        cmocka_unit_test(pruned_while_it_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
