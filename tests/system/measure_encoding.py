@@ -11,8 +11,8 @@ corpus  Text files under FOLDER (those of some *-doc packages: /usr/share/doc), 
         our encoders apart; they may finish after each pass. The first pass has the fetches, and
         what is encoded as it is sent; the others are hits. Then files that hold the bytes of
         our zstd forms, as a type that is not encoded: what a hit of as many bytes costs where
-        nothing was ever encoded, pass by pass in turns with hits of the forms. Everything that
-        comes is decoded and compared.
+        nothing was ever encoded, asked for alike, in TURNS passes by turns with hits of the
+        forms. Everything that comes is decoded and compared.
 hits    The median of 1 KiB hits, node on CPU 0, client on CPU 1, while encoders have nothing to
         do and while they have more than they can do, in turns; loop turns over 10 ms.
 
@@ -38,7 +38,7 @@ import origin as origin_module  # noqa: E402
 from form_bench import content_of, figure, request  # noqa: E402
 from test_nginx import NGINX  # noqa: E402
 
-PASSES = 10
+PASSES, TURNS = 10, 40
 NOISE = 0.03
 CORPUS_MAX = 20_000_000
 TYPES = {"html": "text/html", "txt": "text/plain", "js": "application/javascript",
@@ -245,7 +245,7 @@ class Ground:
                    targets or self.targets, accept)
 
     def forms_and_files(self):
-        """Runs of zstd: as it comes, when it is hot, and files of the same bytes."""
+        """Runs of zstd: as it comes; then, in turns, and with files of the same bytes."""
         files = {}
 
         def keep(target, response):
@@ -257,11 +257,10 @@ class Ground:
             first = self.run(node, "zstd", "zstd").more()
             hot = self.run(node, "zstd, afterwards", "zstd")
             hot.once(keep)
-            same = self.run(node, "the same bytes as files", None, files)
-            for _ in range(PASSES - 2):
+            same = self.run(node, "the same bytes as files", "zstd", files)
+            for _ in range(TURNS):
                 hot.once()
                 same.once()
-            same.once()
         return first, hot, same
 
     def close(self):
@@ -297,16 +296,13 @@ def corpus(folders):
             print("%d files, %.1f MB, %d passes\n" % (len(ground.targets), ground.size / 1e6,
                                                       PASSES))
             print(HEAD, flush=True)
-            runs = []
-            for make in (ground.forms_and_files,
-                         lambda: [ground.perigee("gzip", "gzip")],
-                         lambda: [ground.perigee("identity", None)],
-                         lambda: [ground.nginx("nginx, gzip", "gzip")],
-                         lambda: [ground.nginx("nginx, identity", None)]):
-                made = make()
-                print("\n".join(run.row() for run in made), flush=True)
-                runs += made
-    zstd, hot, same, nginx = runs[0], runs[1], runs[2], runs[5]
+            zstd, hot, same = ground.forms_and_files()
+            print(zstd.row(), flush=True)
+            print(ground.perigee("gzip", "gzip").row(), flush=True)
+            print(ground.perigee("identity", None).row(), flush=True)
+            nginx = ground.nginx("nginx, gzip", "gzip")
+            print(nginx.row(), flush=True)
+            print(ground.nginx("nginx, identity", None).row(), flush=True)
     saved, saved_last = 1 - sum(zstd.sent) / sum(nginx.sent), 1 - hot.sent[-1] / nginx.sent[-1]
     print()
     return all([
@@ -321,7 +317,7 @@ def corpus(folders):
 # Hits while encoders work
 
 
-CHUNK_S, CHUNKS, TURNS = 0.5, 6, 3
+CHUNK_S, CHUNKS, ROUNDS = 0.5, 6, 3
 PAGES, PAGE_BYTES = 96, 1 * MIB
 
 
@@ -409,7 +405,7 @@ def hits_of(node):
     with contextlib.closing(Loop(node.http_port, "/small")) as loop:
         loop.run(1)
         late = 0
-        for turn in range(TURNS):
+        for turn in range(ROUNDS):
             wait_idle(node)
             idle.append(hits_in(loop, node, False))
             load_encoders(node, turn)
