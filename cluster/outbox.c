@@ -53,7 +53,7 @@ bool cluster_outbox_next(struct cluster_outbox *o, struct cluster_swim_output *o
         .what = e->what,
         .stream = e->stream,
         .to = e->to,
-        .bytes = span_of(buf_span(&o->bytes).ptr + e->from, e->len),
+        .bytes = e->len ? span_of(buf_span(&o->bytes).ptr + e->from, e->len) : (struct span){0},
     };
     return true;
 }

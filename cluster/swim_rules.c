@@ -65,7 +65,7 @@ static void refute(struct cluster_swim *s, uint32_t their_incarnation)
 static void set_state(struct cluster_swim *s, struct cluster_member *m,
                       enum cluster_state state)
 {
-    m->state = state;
+    m->state = (uint8_t)state;
     m->since_us = s->now_us;
     if (state != CLUSTER_SUSPECT) {
         free(m->suspicion);
