@@ -205,7 +205,7 @@ static enum err decode(struct memory_codec *c, struct span *in, enum memory_code
         return ERR_OK;
     if (flush != MEMORY_CODEC_END)
         return ERR_AGAIN;
-    return c->open || !c->seen ? ERR_CORRUPT : ERR_CLOSED;
+    return c->open || (!c->seen && c->in_bytes > 0) ? ERR_CORRUPT : ERR_CLOSED;
 }
 
 enum err memory_codec_run(struct memory_codec *c, struct span *in,

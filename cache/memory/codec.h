@@ -5,7 +5,8 @@
  *
  * Decoding takes several gzip members or zstd frames in a row (and skippable frames), checks
  * the checksums, and ends with ERR_CORRUPT for anything else: broken, truncated (the input
- * ended in the middle), or followed by rubbish. It never gives more than `out_max` bytes, nor
+ * ended in the middle), or followed by rubbish. No input at all is no content: servers say
+ * Content-Encoding of empty bodies, too. It never gives more than `out_max` bytes, nor
  * more than MEMORY_CODEC_EXPANSION times what it was given (a first MiB is free): ERR_LIMIT.
  *
  * Thread: one at a time. Owns: its state: gzip about 270 KiB encoding and 44 KiB decoding; zstd

@@ -49,7 +49,7 @@ static void decode(enum policy_encoding from, struct span in, size_t piece, size
         } while (out->end == ERR_OK);
     } while (out->end == ERR_AGAIN && in.len > 0);
     check(out->end == ERR_CLOSED || out->end == ERR_CORRUPT || out->end == ERR_LIMIT);
-    check(out->end != ERR_CLOSED || taken > 0);
+    check(out->end != ERR_CLOSED || taken > 0 || out->len == 0);
     memory_codec_destroy(c);
 }
 
