@@ -20,13 +20,12 @@ static enum front_form_verdict recode(struct front_form *f, struct memory_reader
                                                                        : FRONT_FORM_NO_ROOM;
 }
 
-/* Its own fetch has just brought what we did not ask for: one more would bring the same. */
+/* Its own fetch, for identity alone, has just brought it: one more would bring the same. */
 static bool is_forced(const struct cache_ask *ask, const struct memory_reader *reader,
                       bool first)
 {
-    enum policy_encoding is = (enum policy_encoding)reader->object->encoding;
-    return first && reader->fill && !(is == POLICY_GZIP && ask->variants->fetch_gzip) &&
-           !(is == POLICY_ZSTD && ask->variants->fetch_zstd);
+    const struct conf_variants *v = ask->variants;
+    return first && reader->fill && !v->fetch_gzip && !v->fetch_zstd && !v->fetch_br;
 }
 
 enum front_form_verdict front_form_choose(struct cache *c, const struct cache_ask *ask,

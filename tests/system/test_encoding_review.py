@@ -58,6 +58,24 @@ def test_the_first_client_of_what_may_not_be_decoded(make_node, origin, over):
             assert content_of(response) == page.body
 
 
+@OVER
+def test_the_first_client_of_what_nobody_asked_for(make_node, origin, over):
+    """gzip was: then one more fetch, for identity, brings something else."""
+    bench = bench_of(make_node, origin, fetch=["gzip"])
+    path, body = bench.new_path(), codings.text(20000)
+
+    @origin.on(path)
+    def answer(x):
+        fields = [("Cache-Control", "max-age=600, no-transform")]
+        if x.request.get("accept-encoding") == "identity":
+            x.respond(200, fields, body)
+        else:
+            x.respond(200, [*fields, ("Content-Encoding", "zstd")], codings.encode("zstd", body))
+
+    response = bench.ask(Page(path, body, None), None, over=over)
+    assert coding_of(response) == "identity" and response.body == body
+
+
 def test_br_that_a_304_renews_for_another_client(make_node, origin):
     bench = bench_of(make_node, origin, fetch=["br"])
     page = Served(bench, "br", [("Cache-Control", "max-age=0"), MODIFIED])
@@ -91,6 +109,19 @@ def test_no_transform_of_a_request(lone):
     wish = [("Cache-Control", "no-transform")]
     assert coding_of(lone.ask(page, "zstd", wish)) == "identity"
     assert coding_of(lone.ask(page, "zstd")) == "zstd"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+@OVER
+def test_an_empty_body_is_no_broken_one(lone, coding, over):
+    """Servers name a coding of those, too: of redirects, for example."""
+    for status in (200, 404, 301):
+        page = lone.page(body=b"", coding="identity", status=status,
+                         fields=[("Content-Encoding", coding), ("Location", "/")])
+        for accept in (None, coding, None, "br"):
+            response = lone.ask(page, accept, over=over)
+            assert response.status == status and response.body == b""
+            assert coding_of(response) in ("identity", accept)
 
 
 # What would be mixed up
