@@ -140,18 +140,51 @@ static bool is_from(const struct node_cluster_stream *s, const struct addr *peer
     return s->peer.family == peer->family && memcmp(s->peer.ip, peer->ip, sizeof peer->ip) == 0;
 }
 
-static bool has_room(const struct node_cluster_streams *all, const struct addr *peer)
+static bool has_too_many(const struct node_cluster_streams *all, const struct addr *peer)
 {
     unsigned same = 0;
     for (const struct node_cluster_stream *s = all->first; s; s = s->next)
         same += is_from(s, peer);
-    return all->count < NODE_CLUSTER_STREAMS && same < NODE_CLUSTER_STREAMS_PEER;
+    return same >= NODE_CLUSTER_STREAMS_PEER;
+}
+
+/* Of those that the core has let go of: who takes longest to read the rest. */
+static struct node_cluster_stream *slowest(const struct node_cluster_streams *all)
+{
+    struct node_cluster_stream *found = NULL;
+    for (struct node_cluster_stream *s = all->first; s; s = s->next)
+        if (s->linger_ms && (!found || s->linger_ms <= found->linger_ms)) /* newest first */
+            found = s;
+    return found;
+}
+
+static size_t unsent(const struct node_cluster_streams *all)
+{
+    size_t bytes = 0;
+    for (const struct node_cluster_stream *s = all->first; s; s = s->next)
+        bytes += buf_len(&s->rest);
+    return bytes;
+}
+
+/* For so many streams and bytes to write more; the slowest are cut for them. */
+static bool make_room(struct node_cluster_streams *all, unsigned streams, size_t bytes)
+{
+    while (all->count + streams > NODE_CLUSTER_STREAMS ||
+           unsent(all) + bytes > NODE_CLUSTER_STREAM_BYTES) {
+        struct node_cluster_stream *s = slowest(all);
+        if (!s)
+            return false;
+        end(s);
+    }
+    return true;
 }
 
 void node_cluster_stream_accept(struct node_cluster_streams *all, int fd,
                                 const struct addr *peer)
 {
-    uint32_t number = has_room(all, peer) ? cluster_stream_accept(all->core, io_loop_us()) : 0;
+    uint32_t number = 0;
+    if (!has_too_many(all, peer) && make_room(all, 1, 0))
+        number = cluster_stream_accept(all->core, io_loop_us());
     if (!number) {
         close(fd);
         return;
@@ -179,7 +212,7 @@ static int begin_connect(const struct addr *to)
 
 static void open_stream(struct node_cluster_streams *all, const struct cluster_swim_output *o)
 {
-    int fd = all->count < NODE_CLUSTER_STREAMS ? begin_connect(&o->to) : -1;
+    int fd = make_room(all, 1, o->bytes.len) ? begin_connect(&o->to) : -1;
     if (fd < 0) {
         cluster_stream_closed(all->core, o->stream, io_loop_us());
         return;
@@ -210,6 +243,10 @@ void node_cluster_stream_do(struct node_cluster_streams *all,
     if (!s)
         return; /* the core was told already */
     if (o->what == CLUSTER_SWIM_STREAM_WRITE) {
+        if (!make_room(all, 0, o->bytes.len)) {
+            fail(s);
+            return;
+        }
         must(buf_append(&s->rest, o->bytes) == ERR_OK);
     } else {
         s->number = 0;

@@ -7,8 +7,8 @@
  * Thread: control. Owns: the sockets.
  * Limits: NODE_CLUSTER_STREAMS at once, NODE_CLUSTER_STREAMS_PEER of them begun from one
  *         address; over NODE_CLUSTER_STREAM_BYTES read by all of them, the one that brought
- * most is cut: who has no key may send a lot before that shows. What a stream has to write is
- *         bounded by the core.
+ *         most is cut: who has no key may send a lot before that shows. Over as many that they
+ *         have to write, or too many streams, whoever takes longest to read its last bytes is.
  */
 #pragma once
 
