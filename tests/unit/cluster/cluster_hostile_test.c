@@ -293,6 +293,24 @@ static void never_answered(void *user, struct span from, struct span payload)
     ++*count;
 }
 
+/* The query of ours that a stranger was sent. */
+static struct wire_serf_query query_sent(void)
+{
+    static struct wire_scratch scratch;
+    struct wire_serf_message query = {.type = WIRE_SERF_LEAVE};
+    for (unsigned i = 0; i < net.strangers && query.type != WIRE_SERF_QUERY; i++) {
+        struct wire_packet p;
+        struct wire_message m;
+        enum wire_fault fault;
+        wire_packet_begin(&p, span_of(net.strange[i], net.strange_bytes[i]), NULL, &scratch);
+        while (query.type != WIRE_SERF_QUERY && wire_packet_next(&p, &m, &fault))
+            if (fault == WIRE_FAULT_NONE && m.type == WIRE_USER)
+                assert_int_equal(wire_serf_get(m.user, &query), WIRE_FAULT_NONE);
+    }
+    assert_int_equal(query.type, WIRE_SERF_QUERY);
+    return query.query;
+}
+
 /* More names answer than there are nodes. */
 static void a_flood_of_answers(void **state)
 {
@@ -304,25 +322,13 @@ static void a_flood_of_answers(void **state)
     net.strangers = 0;
     assert_int_equal(cluster_query(net_cluster(&net, 'a'), &ask, net.now_us), ERR_OK);
     net_run(&net, 300 * MS);
-    /* Its number is in the query that z was sent. */
-    struct wire_serf_message query = {.type = WIRE_SERF_LEAVE};
-    static struct wire_scratch scratch;
-    for (unsigned i = 0; i < net.strangers && query.type != WIRE_SERF_QUERY; i++) {
-        struct wire_packet p;
-        struct wire_message m;
-        enum wire_fault fault;
-        wire_packet_begin(&p, span_of(net.strange[i], net.strange_bytes[i]), NULL, &scratch);
-        while (query.type != WIRE_SERF_QUERY && wire_packet_next(&p, &m, &fault))
-            if (fault == WIRE_FAULT_NONE && m.type == WIRE_USER)
-                assert_int_equal(wire_serf_get(m.user, &query), WIRE_FAULT_NONE);
-    }
-    assert_int_equal(query.type, WIRE_SERF_QUERY);
+    struct wire_serf_query query = query_sent();
     for (unsigned i = 0; i < 3000; i++) {
         char name[20];
         snprintf(name, sizeof(name), "n%u", i / 3);
         struct wire_serf_message m = {.type = WIRE_SERF_RESPONSE,
-                                      .response = {.ltime = query.query.ltime + (i % 3 == 1),
-                                                   .id = query.query.id + (i % 3 == 2),
+                                      .response = {.ltime = query.ltime + (i % 3 == 1),
+                                                   .id = query.id + (i % 3 == 2),
                                                    .from = span_text(name)}};
         net_say(&net, 'a', 'y', &m);
         if (i % 100 == 0)
@@ -362,6 +368,123 @@ static void a_relay_in_a_relay(void **state)
     net_say(&net, 'a', 'y', &nowhere);
     net_run(&net, 100 * MS);
     assert_int_equal(counters('a').serf.refused_syntax, 1);
+    net_close(&net);
+}
+
+/* --- what is counted and dropped --- */
+
+static void dropped_and_counted(void **state)
+{
+    (void)state;
+    char name[200];
+    memset(name, 'n', sizeof(name));
+    struct span longest = span_of(name, CLUSTER_NAME_MAX), longer = span_of(name, 129);
+    struct wire_serf_message event = at(WIRE_SERF_EVENT, 1), query = at(WIRE_SERF_QUERY, 1);
+    open_one("a");
+    for (unsigned i = 0; i < 3; i++) {
+        net_say(&net, 'a', 'y', &event);
+        net_say(&net, 'a', 'y', &query);
+    }
+    net_run(&net, 10 * MS);
+    struct cluster_counters c = counters('a');
+    assert_true(c.serf.events_in == 3 && c.serf.events_duplicate == 2);
+    assert_true(c.serf.queries_in == 3 && c.serf.queries_duplicate == 2);
+    assert_string_equal(net_news(&net, 'a'), "+z event:e=@1 ask:q=< ");
+    query.query.id++; /* an answer could go nowhere */
+    query.query.addr.port = 0;
+    net_say(&net, 'a', 'y', &query);
+    query.query.id++;
+    query.query.addr = (struct addr){.family = ADDR_NONE, .port = 1};
+    net_say(&net, 'a', 'y', &query);
+    net_run(&net, 10 * MS);
+    assert_string_equal(net_news(&net, 'a'), "");
+    const struct {
+        struct span node;
+        uint64_t refused;
+    } rows[] = {{span_of(NULL, 0), 1}, {longer, 2}, {longest, 2}};
+    for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+        struct wire_serf_message leave = at(WIRE_SERF_LEAVE, 5), join = at(WIRE_SERF_JOIN, 6);
+        leave.leave.node = join.join.node = rows[i].node;
+        net_say(&net, 'a', 'y', i % 2 ? &leave : &join);
+        net_run(&net, 10 * MS);
+        assert_int_equal(counters('a').serf.refused_syntax, rows[i].refused);
+    }
+    assert_int_equal(counters('a').serf_gauges.queue_intents, 1);
+    assert_int_equal(cluster_forget(net_cluster(&net, 'a'), longer, net.now_us), ERR_NOT_FOUND);
+    net_close(&net);
+}
+
+/* Whoever asks has a name that no node can have: it is left out of what is relayed. */
+static void an_asker_with_a_long_name(void **state)
+{
+    (void)state;
+    char name[300];
+    memset(name, 'n', sizeof(name));
+    struct wire_serf_message m = at(WIRE_SERF_QUERY, 1);
+    m.query.flags = WIRE_SERF_QUERY_ACK;
+    m.query.relay_factor = 1;
+    m.query.addr = addr_of('y');
+    open_one("a");
+    for (unsigned len = 128; len <= 300; len += 43) {
+        m.query.id = len;
+        m.query.source_node = span_of(name, len);
+        net.strangers = 0;
+        net_say(&net, 'a', 'y', &m);
+        net_run(&net, 10 * MS);
+        assert_int_equal(net_strange_with(&net, SPAN("DestName\xda")), len == 128); /* raw16 */
+        assert_int_equal(net_strange_with(&net, SPAN("DestName\xa0")), len != 128);
+    }
+    net_close(&net);
+}
+
+static void answers_after_the_time(void **state)
+{
+    (void)state;
+    unsigned answers = 0;
+    const struct cluster_ask ask = {
+        .name = SPAN("q"), .timeout_us = SECOND, .user = &answers, .answered = never_answered};
+    open_one("a");
+    assert_int_equal(cluster_query(net_cluster(&net, 'a'), &ask, net.now_us), ERR_OK);
+    int64_t asked_us = net.now_us;
+    net_run(&net, 300 * MS);
+    struct wire_serf_query query = query_sent();
+    /* Two in one packet's time: one before, one at the deadline, which nobody has ticked yet.
+     */
+    struct addr y = addr_of('y');
+    for (unsigned i = 0; i < 2; i++) {
+        uint8_t room[100];
+        struct cursor c;
+        char name = (char)('p' + i);
+        struct wire_serf_message m = {
+            .type = WIRE_SERF_RESPONSE,
+            .response = {.ltime = query.ltime, .id = query.id, .from = span_of(&name, 1)}};
+        cursor_write(&c, room, sizeof(room));
+        wire_serf_put_user(&c, &m);
+        int64_t when_us = asked_us + SECOND - 1 + i;
+        cluster_packet(net_cluster(&net, 'a'), &y, span_of(room, c.at), when_us);
+        cluster_tick(net_cluster(&net, 'a'), when_us);
+        assert_int_equal(answers, 1);
+    }
+    assert_int_equal(counters('a').serf.answers_late, 1);
+    net_close(&net);
+}
+
+static void leaving_nobody_joins(void **state)
+{
+    (void)state;
+    struct addr seed = addr_of('b');
+    net_open(&net, 2);
+    cluster_leave(net_cluster(&net, 'a'), net.now_us);
+    assert_true(cluster_leave_told(net_cluster(&net, 'a'))); /* alone: nobody to tell */
+    cluster_join(net_cluster(&net, 'a'), &seed, net.now_us);
+    assert_string_equal(net_news(&net, 'a'), "join:b:limit ");
+    for (unsigned i = 0; i < 40; i++)
+        cluster_join(net_cluster(&net, 'b'), &(struct addr){.family = ADDR_V4, .port = 1},
+                     net.now_us);
+    unsigned limits = 0;
+    for (struct span rest = span_text(net_news(&net, 'b')), w; (w = word(&rest)).len > 0;)
+        limits += span_ends(w, SPAN(":limit")) || span_contains(w, SPAN("limit"));
+    assert_int_equal(limits, 8);
     net_close(&net);
 }
 
@@ -455,6 +578,29 @@ static void changed_states(void **state)
     net_close(&net);
 }
 
+/* Its leave was newer than the time that is told with it. */
+static void a_state_of_who_left(void **state)
+{
+    (void)state;
+    const struct wire_serf_known known[] = {{SPAN("z"), 0}};
+    const struct span left[] = {SPAN("z")};
+    const struct wire_serf_state s = {.ltime = 1,
+                                      .event_ltime = 1,
+                                      .query_ltime = 1,
+                                      .status = known,
+                                      .status_count = 1,
+                                      .left = left,
+                                      .left_count = 1};
+    char bytes[256];
+    struct cursor c;
+    open_one("a");
+    cursor_write(&c, bytes, sizeof(bytes));
+    wire_serf_state_put(&c, &s);
+    say_state(span_of(bytes, c.at));
+    assert_string_equal(net_view(&net, 'a', "z"), "z leaving");
+    net_close(&net);
+}
+
 /* Ten thousand names of nobody: some are remembered for a while. */
 static void a_state_of_many(void **state)
 {
@@ -530,7 +676,12 @@ int main(void)
         cmocka_unit_test(many_questions_wait),
         cmocka_unit_test(a_flood_of_answers),
         cmocka_unit_test(a_relay_in_a_relay),
+        cmocka_unit_test(dropped_and_counted),
+        cmocka_unit_test(an_asker_with_a_long_name),
+        cmocka_unit_test(answers_after_the_time),
+        cmocka_unit_test(leaving_nobody_joins),
         cmocka_unit_test(changed_bytes),
+        cmocka_unit_test(a_state_of_who_left),
         cmocka_unit_test(changed_states),
         cmocka_unit_test(a_state_of_many),
         cmocka_unit_test(pruned_while_it_leaves),

@@ -349,6 +349,9 @@ static void keys_are_rotated(void **state)
     assert_int_equal(keys('a', "_serf_list-keys", span_of(NULL, 0)), 3);
     assert_non_null(
         strstr(keys_told.at, "b:[ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=,]ZmVkY2JhOTg3N"));
+    struct cluster_counters c;
+    cluster_counters(net_cluster(&net, 'b'), &c);
+    assert_int_equal(c.serf.key_changes, 3);
     net_run(&net, 60 * SECOND); /* still together */
     assert_string_equal(net_news(&net, 'a'), "");
     net_close(&net);

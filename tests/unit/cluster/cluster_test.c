@@ -57,8 +57,15 @@ static void leaves_and_fails(void **state)
     assert_true(cluster_leave_told(net_cluster(&net, 'b')));
     assert_string_equal(net_news(&net, 'a'), "<b ");
     assert_string_equal(net_news(&net, 'c'), "<b ");
+    struct cluster_node c = {.suspect = true};
+    assert_true(cluster_node_find(net_cluster(&net, 'a'), SPAN("c"), &c) && !c.suspect);
     net_stop(&net, 'b');
     net_stop(&net, 'c');
+    while (!c.suspect && c.status == CLUSTER_STATUS_ALIVE) {
+        net_run(&net, 10 * MS);
+        assert_true(cluster_node_find(net_cluster(&net, 'a'), SPAN("c"), &c));
+    }
+    assert_true(c.suspect && c.status == CLUSTER_STATUS_ALIVE);
     net_until(&net, 'a', "c", "failed", 20 * SECOND);
     net_run(&net, 120 * SECOND); /* the swim forgot both long ago */
     assert_string_equal(net_view(&net, 'a', "b"), "b left");
