@@ -1,5 +1,6 @@
 """Nodes that find each other: joining, failing, leaving, keys, what is told of whom."""
 
+import pathlib
 import re
 import signal
 import socket
@@ -339,7 +340,8 @@ def test_large_conversations_of_strangers(make_node, key_file):
                 except ConnectionError:
                     cut += 1
         assert cut > 0
-        assert first.memory() < 250 << 20, first.memory()
+        if b"__asan_init" not in pathlib.Path(harness.binary()).read_bytes():  # keeps what is freed
+            assert first.memory() < 250 << 20, first.memory()
         assert first.is_healthy()
         assert all(ended(one) for one in strangers)
     finally:
