@@ -206,8 +206,10 @@ bool front_compose_stored(const struct front_compose *c, const struct memory_obj
     case POLICY_ANSWER_UNSATISFIABLE:
         return compose_416(c, o, out, d);
     }
-    if (!ok || !add_way(c, &r))
+    if (!ok || !add_way(c, &r)) {
+        front_deliver_nothing(d);
         return false;
+    }
     *out = r;
     return true;
 }

@@ -37,7 +37,8 @@ bool front_compose_own(const struct front_compose *c, unsigned status,
 /* One more field for an answer of our own. */
 bool front_compose_add(struct http_response *r, struct arena *a, enum http_name id,
                        struct span value);
-/* `reader` is open on `o`; a recoding of `form` is in *out_deliver when its bytes are sent. */
+/* `reader` is open on `o`; a recoding of `form` is in *out_deliver when its bytes are sent, and
+ * not when this fails. */
 bool front_compose_stored(const struct front_compose *c, const struct memory_object *o,
                           struct memory_reader *reader, struct http_response *out,
                           struct front_deliver *out_deliver);

@@ -2,6 +2,7 @@
 
 #include "cache/memory/object.h"
 #include "node/front/compose.h"
+#include "node/front/form.h"
 
 #define BODY "0123456789"
 #define STORED                                                                                 \
@@ -238,6 +239,38 @@ static void no_memory(void **state)
     arena_fini(&a);
 }
 
+/* What was made to recode the body is given back, else it would be lost. */
+static void no_memory_for_recoded(void **state)
+{
+    (void)state;
+    struct http_request r = {.method = HTTP_GET};
+    struct memory_object o = {.status = 200, .body_bytes = 10};
+    struct memory_recode *recode = (void *)&o; /* any: nothing is read */
+    struct front_form form = {.chosen.is = {.how = POLICY_FORM_ENCODE, .encoding = POLICY_ZSTD},
+                              .base = &o,
+                              .recode = recode};
+    bool fitted = false, failed = false;
+    for (size_t cap = 0; cap < 4096; cap += 8) {
+        struct arena small;
+        arena_init(&small, cap);
+        struct memory_reader reader = {.object = &o, .end = UINT64_MAX};
+        struct front_compose c = {.request = &r,
+                                  .arena = &small,
+                                  .date = "",
+                                  .age_s = 1,
+                                  .plan = true,
+                                  .form = &form};
+        struct http_response got;
+        struct front_deliver d;
+        bool ok = front_compose_stored(&c, &o, &reader, &got, &d);
+        assert_ptr_equal(d.recode, ok ? recode : NULL);
+        fitted = fitted || ok;
+        failed = failed || !ok;
+        arena_fini(&small);
+    }
+    assert_true(fitted && failed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +278,7 @@ int main(void)
         cmocka_unit_test(several_ranges),
         cmocka_unit_test(way),
         cmocka_unit_test(no_memory),
+        cmocka_unit_test(no_memory_for_recoded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
