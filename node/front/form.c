@@ -20,12 +20,17 @@ static enum front_form_verdict recode(struct front_form *f, struct memory_reader
                                                                        : FRONT_FORM_NO_ROOM;
 }
 
-/* Its own fetch, for identity alone, has just brought it: one more would bring the same. */
+/* Do we ask origins for encodings? If not, one more fetch would bring the same. */
+static bool asks_encoded(const struct conf_variants *v)
+{
+    return v->fetch_gzip || v->fetch_zstd || v->fetch_br;
+}
+
+/* Its own fetch, for identity alone, has just brought it. */
 static bool is_forced(const struct cache_ask *ask, const struct memory_reader *reader,
                       bool first)
 {
-    const struct conf_variants *v = ask->variants;
-    return first && reader->fill && !v->fetch_gzip && !v->fetch_zstd && !v->fetch_br;
+    return first && reader->fill && !asks_encoded(ask->variants);
 }
 
 enum front_form_verdict front_form_choose(struct cache *c, const struct cache_ask *ask,
@@ -33,6 +38,7 @@ enum front_form_verdict front_form_choose(struct cache *c, const struct cache_as
                                           struct arena *a, struct front_form *out)
 {
     struct memory_object *base = reader->object;
+    enum front_form_verdict is = FRONT_FORM_READY;
     *out = (struct front_form){.base = base};
     if (!cache_form_suits(ask, base) && !is_forced(ask, reader, first))
         return FRONT_FORM_UNSUITED;
@@ -47,9 +53,10 @@ enum front_form_verdict front_form_choose(struct cache *c, const struct cache_as
         break;
     case POLICY_FORM_ENCODE:
     case POLICY_FORM_DECODE:
-        return recode(out, reader, ask->request->method == HTTP_HEAD, a);
+        is = recode(out, reader, ask->request->method == HTTP_HEAD, a);
+        break;
     }
-    return FRONT_FORM_READY;
+    return is == FRONT_FORM_BUSY && asks_encoded(ask->variants) ? FRONT_FORM_UNSUITED : is;
 }
 
 void front_form_fini(struct front_form *f, const struct memory_recode *taken)

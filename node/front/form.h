@@ -14,8 +14,9 @@
 enum front_form_verdict {
     FRONT_FORM_READY,
     FRONT_FORM_UNSUITED, /* the client can be given none: a fetch of its own */
-    FRONT_FORM_BUSY,     /* it would have to be decoded, and too much is already: 503 */
-    FRONT_FORM_NO_ROOM,  /* the arena is full */
+    FRONT_FORM_BUSY, /* it would have to be decoded, and too much is already; nor would a fetch
+                      * of its own help: 503 */
+    FRONT_FORM_NO_ROOM, /* the arena is full */
 };
 
 struct front_form {

@@ -76,6 +76,34 @@ def test_the_first_client_of_what_nobody_asked_for(make_node, origin, over):
     assert coding_of(response) == "identity" and response.body == body
 
 
+def test_slow_clients_are_not_in_the_way_of_others(make_node, origin):
+    """They hold all that may be decoded at once: others have the origin asked for identity."""
+    cache = {"memory": "64MiB", "variants": {"fetch": ["gzip"]}}
+    bench = FormBench(make_node(harness.config(origin.port, cache=cache)), origin)
+    path, body = bench.new_path(), codings.text(1 << 20) * 12
+    coded = codings.encode("gzip", body)
+
+    @origin.on(path)
+    def answer(x):
+        if "gzip" in x.request.get("accept-encoding"):
+            x.respond(200, [LASTS, ("Content-Encoding", "gzip")], coded)
+        else:
+            x.respond(200, [LASTS], b"identity")
+
+    slow = [bench.node.http(receive_bytes=4096) for _ in range(64)]
+    try:
+        for number, client in enumerate(slow):
+            client.send_head("GET", "%s?%d" % (path, number))
+            client.more()
+        for over in PROTOCOLS:
+            response = bench.ask(Page(path, body, None), None, over=over)
+            assert response.status == 200 and coding_of(response) == "identity"
+            assert response.body == b"identity"
+    finally:
+        for client in slow:
+            client.close()
+
+
 def test_br_that_a_304_renews_for_another_client(make_node, origin):
     bench = bench_of(make_node, origin, fetch=["br"])
     page = Served(bench, "br", [("Cache-Control", "max-age=0"), MODIFIED])
