@@ -13,6 +13,7 @@
 #include "node/front/pool.h"
 
 #define LOOKUPS_MAX 8u
+#define RECODE_TURN_US INT64_C(2000)
 
 static void look(struct front_exchange *x);
 
@@ -541,9 +542,31 @@ void front_exchange_body_end(struct front_exchange *x, const struct http_fields 
         origin_fetch_body_end(x->fetch, trailers);
 }
 
+static void on_recode_turn(struct io_task *t)
+{
+    struct front_exchange *x = CONTAINER_OF(t, struct front_exchange, recode_task);
+    x->functions->body_ready(x->user);
+}
+
+/* All bodies that are encoded or decoded as they are sent have one share of each turn, so that
+ * many of them hold up nobody's hit; what is over it goes on in the next. */
 enum err front_exchange_peek(struct front_exchange *x, struct span *out)
 {
-    return front_deliver_peek(&x->deliver, out);
+    struct front *f = x->front;
+    if (!x->deliver.recode)
+        return front_deliver_peek(&x->deliver, out);
+    if (f->recode_turn != f->loop->turn) {
+        f->recode_turn = f->loop->turn;
+        f->recode_us = 0;
+    }
+    if (f->recode_us >= RECODE_TURN_US) {
+        io_loop_later(f->loop, &x->recode_task, on_recode_turn);
+        return ERR_AGAIN;
+    }
+    int64_t began_us = io_loop_us();
+    enum err e = front_deliver_peek(&x->deliver, out);
+    f->recode_us += io_loop_us() - began_us;
+    return e;
 }
 
 void front_exchange_consume(struct front_exchange *x, size_t bytes)
@@ -575,6 +598,7 @@ void front_exchange_end(struct front_exchange *x, bool whole)
             front_ask_forget(x->ask_out);
         front_ask_destroy(x->asked);
         buf_fini(&x->collected);
+        io_task_cancel(&x->recode_task);
         front_deliver_fini(&x->deliver);
         setup_drop(x->setup);
         x->setup = NULL;

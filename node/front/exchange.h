@@ -80,6 +80,7 @@ struct front_exchange {
     struct front_ask *asked;   /* it came back: the answer's bytes are in it */
     struct buf collected;
     struct front_deliver deliver;
+    struct io_task recode_task; /* waits for the next turn's share of recoding */
     struct http_response response;
 
     /* for the log */

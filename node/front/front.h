@@ -23,7 +23,10 @@ struct front {
     struct cache *cache;    /* NULL in control */
     struct setup *setup;   /* held; new exchanges begin under it; swapped by the loop's owner */
     struct front_log *log; /* NULL: no access log */
-    const struct front_desk *desk;         /* where control answers (ask.h) */
+    const struct front_desk *desk; /* where control answers (ask.h) */
+    uint64_t recode_turn; /* the loop's, of recode_us: spent on bodies that are encoded or
+                           * decoded as they are sent */
+    int64_t recode_us;
     struct policy_accept_memo accept_memo; /* of this loop's last Accept-Encoding */
     uint64_t request_id;                   /* the next one; random at start, counted up */
     uint32_t connections_max; /* of this loop; over it new ones are closed at once */

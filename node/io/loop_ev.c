@@ -168,6 +168,7 @@ static void before_sleep(struct ev_loop *ev, ev_prepare *w, int revents)
         ev_break(ev, EVBREAK_ALL);
     if (d->turn_began_us && io_loop_us() - d->turn_began_us > SLOW_TURN_US)
         counter_add(COUNTER_LOOP_TURNS_OVER_10MS, 1);
+    l->turn++;
 }
 
 static void wake_loop(void *loop)

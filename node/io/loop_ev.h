@@ -21,6 +21,7 @@ struct io_loop {
     struct ev_loop *ev;
     struct letter_mailbox mailbox;
     int64_t now_ms, now_s;
+    uint64_t turn; /* counted from sleep to sleep */
     char date[32]; /* HTTP date of now_s, 29 characters */
     /* Scratch of one callback, shared by all streams of this loop (io/stream_ev.c). */
     char *input;  /* IO_INPUT_BYTES: what one recv brought */
