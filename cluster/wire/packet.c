@@ -67,6 +67,10 @@ static enum wire_fault enter_compressed(struct wire_packet *p, struct span messa
 static enum wire_fault enter_compound(struct wire_packet *p, struct span message)
 {
     struct wire_packet_level level = {.many = true};
+    /* Nobody sends one in another: it would make tens of thousands of messages of a packet. */
+    for (unsigned i = 0; i < p->depth; i++)
+        if (p->levels[i].many)
+            return WIRE_FAULT_NESTED;
     if (message.len < 2)
         return WIRE_FAULT_TRUNCATED;
     level.left = (uint8_t)message.ptr[1];

@@ -8,7 +8,7 @@
  * Owns: nothing. Messages are borrowed from the packet's bytes and from the scratch until the
  *       next wire_packet_begin.
  * Limits: WIRE_PACKET_MAX bytes, in all what is unsealed or decompressed WIRE_PACKET_MAX each,
- *         WIRE_PACKET_DEPTH wrappers around a message, 255 parts in a compound.
+ *         WIRE_PACKET_DEPTH wrappers around a message, one of them a compound of 255 parts.
  */
 #pragma once
 

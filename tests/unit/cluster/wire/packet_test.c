@@ -114,12 +114,11 @@ static void parts(void **state)
         {"0982a4416c676f00a3427566da0009610202", "[truncated]", "more told than there is"},
         {"0982a4416c676f01a3427566a3610202", "[compression]", "an unknown algorithm"},
         {"0982a4416c676f00a3427566a20101", "[empty]", "compressed nothing"},
-        {"0701000e0701000a0701000607010002"
+        {"0703000200060002"
+         "0878"
+         "070100020878"
          "0878",
-         "u", "as deep as may be"},
-        {"070100120701000e0701000a0701000607010002"
-         "0878",
-         "[nested]", "too deep"},
+         "u[nested]u", "one in another"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         if (strcmp(read_hex(rows[i].hex, NULL), rows[i].said) != 0)
@@ -143,6 +142,19 @@ static size_t compress(struct span text, uint8_t *room, size_t room_bytes)
     assert_int_equal(c.err, ERR_OK);
     buf_fini(&lzw);
     return c.at;
+}
+
+static void as_deep_as_may_be(void **state)
+{
+    (void)state;
+    uint8_t message[2][512] = {{WIRE_USER}};
+    size_t len = 1;
+    for (unsigned depth = 0; depth <= WIRE_PACKET_DEPTH + 1; depth++) {
+        const uint8_t *now = message[depth % 2];
+        assert_string_equal(read_packet(span_of(now, len), NULL),
+                            depth <= WIRE_PACKET_DEPTH ? "u" : "[nested]");
+        len = compress(span_of(now, len), message[(depth + 1) % 2], sizeof(message[0]));
+    }
 }
 
 static void bombs(void **state)
@@ -284,9 +296,10 @@ static void budget(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden), cmocka_unit_test(wrong_mode), cmocka_unit_test(parts),
-        cmocka_unit_test(bombs),  cmocka_unit_test(cut),        cmocka_unit_test(packs),
-        cmocka_unit_test(budget),
+        cmocka_unit_test(golden), cmocka_unit_test(wrong_mode),
+        cmocka_unit_test(parts),  cmocka_unit_test(as_deep_as_may_be),
+        cmocka_unit_test(bombs),  cmocka_unit_test(cut),
+        cmocka_unit_test(packs),  cmocka_unit_test(budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
