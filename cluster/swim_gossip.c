@@ -82,7 +82,8 @@ void cluster_swim_say(struct cluster_swim *s, const struct addr *to,
     struct wire_pack pack;
     wire_pack_init(&pack, sealed(s));
     must(wire_pack_add_message(&pack, m)); /* names and payloads are bounded */
-    add_gossip(s, &pack, peer);
+    /* An answer goes where its asker said, which need not be where that member is. */
+    add_gossip(s, &pack, peer && addr_equal(&peer->addr, to) ? peer : NULL);
     cluster_swim_finish(s, &pack, false, to);
 }
 

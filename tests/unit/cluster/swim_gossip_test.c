@@ -75,6 +75,30 @@ static void sends_to_the_dead_do_not_count(void **state)
     }
 }
 
+/* Whoever asks in a member's name, from elsewhere, takes no news away from it. */
+static void sends_elsewhere_do_not_count(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct text said = {.len = 0};
+    const struct wire_message ping = {
+        .type = WIRE_PING,
+        .ping = {.node = SPAN("a"), .source_addr = addr_of('y'), .source_node = SPAN("b")}};
+    struct addr from = addr_of('y');
+    uint8_t bytes[200];
+    struct cursor c;
+    cursor_write(&c, bytes, sizeof(bytes));
+    wire_message_put(&c, &ping);
+    open_with(&b, "b");
+    cluster_swim_set_meta(b.swim, SPAN("x"), b.now_us);
+    for (unsigned i = 0; i < 50; i++)
+        cluster_swim_packet(b.swim, &from, span_of(bytes, c.at), b.now_us);
+    assert_int_equal(lines_with(bench_outputs(&b), 'y', "alive a 2 meta=x"), 50);
+    bench_run_to(&b, b.now_us + SECOND, &said);
+    assert_int_equal(lines_with(said.at, 'b', "alive a 2 meta=x"), 4);
+    bench_close(&b);
+}
+
 static void nobody_well_to_hear_it(void **state)
 {
     (void)state;
@@ -339,6 +363,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(goes_around),
         cmocka_unit_test(sends_to_the_dead_do_not_count),
+        cmocka_unit_test(sends_elsewhere_do_not_count),
         cmocka_unit_test(nobody_well_to_hear_it),
         cmocka_unit_test(a_checksum_for_those_who_know_it),
         cmocka_unit_test(the_layer_above_rides_along),
