@@ -65,18 +65,31 @@ static void get_field(struct cursor *c, enum wire_kind kind, void *out)
     }
 }
 
+/* `from` is tried first: nearly all write a map in the table's order. NULL: not in the table.
+ */
+static const struct wire_field *find_field(const struct wire_field *fields, size_t count,
+                                           size_t from, struct span key)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct wire_field *f = &fields[(from + i) % count];
+        if (span_equal(key, span_text(f->name)))
+            return f;
+    }
+    return NULL;
+}
+
 void wire_fields_get(struct cursor *c, const struct wire_field *fields, size_t count, void *out)
 {
     uint32_t pairs = wire_msgpack_get_map(c);
+    size_t next = 0;
     for (uint32_t i = 0; i < pairs && c->err == ERR_OK; i++) {
-        struct span key = wire_msgpack_get_raw(c);
-        size_t f = 0;
-        while (f < count && !span_equal(key, span_text(fields[f].name)))
-            f++;
-        if (f < count)
-            get_field(c, fields[f].kind, (char *)out + fields[f].at);
-        else
+        const struct wire_field *f = find_field(fields, count, next, wire_msgpack_get_raw(c));
+        if (f) {
+            get_field(c, f->kind, (char *)out + f->at);
+            next = (size_t)(f - fields) + 1;
+        } else {
             wire_msgpack_skip(c);
+        }
     }
 }
 

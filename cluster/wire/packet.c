@@ -1,25 +1,9 @@
 #include "cluster/wire/packet.h"
 
+#include "cluster/wire/crc.h"
 #include "cluster/wire/lzw.h"
 
 #define CRC_BYTES 5 /* with its type */
-
-static uint32_t crc32_ieee(struct span bytes)
-{
-    /* Half an octet at a time, polynomial 0xedb88320 (reflected). */
-    static const uint32_t table[16] = {
-        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
-        0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
-        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
-    };
-    uint32_t crc = UINT32_MAX;
-    for (size_t i = 0; i < bytes.len; i++) {
-        crc ^= (uint8_t)bytes.ptr[i];
-        crc = crc >> 4 ^ table[crc & 15];
-        crc = crc >> 4 ^ table[crc & 15];
-    }
-    return ~crc;
-}
 
 /* --- reading --- */
 
@@ -46,7 +30,7 @@ static enum wire_fault enter_crc(struct wire_packet *p, struct span message)
         return WIRE_FAULT_TRUNCATED;
     cursor_read(&c, span_from(message, 1));
     struct span inner = span_from(message, CRC_BYTES);
-    return cursor_get_u32(&c) == crc32_ieee(inner) ? enter_one(p, inner) : WIRE_FAULT_CRC;
+    return cursor_get_u32(&c) == wire_crc32(inner) ? enter_one(p, inner) : WIRE_FAULT_CRC;
 }
 
 /* What a bad message decompressed to stays counted: the work is bounded, too. */
@@ -236,7 +220,7 @@ void wire_packet_put(struct span message, bool crc, const struct wire_keyring *r
     const uint8_t *from = plain.ptr + plain.at;
     if (crc) {
         cursor_put_u8(&plain, WIRE_CRC);
-        cursor_put_u32(&plain, crc32_ieee(message));
+        cursor_put_u32(&plain, wire_crc32(message));
     }
     cursor_put_bytes(&plain, message);
     if (plain.err != ERR_OK)

@@ -163,6 +163,15 @@ static void reads(void **state)
     struct all out;
     assert_int_equal(read_all("82a142c3a142c2", &out), ERR_OK);
     assert_false(out.b); /* of two, the last counts */
+    assert_int_equal(read_all("84a25538"
+                              "07"
+                              "a158c0"
+                              "a142c3"
+                              "a3553136"
+                              "09",
+                              &out),
+                     ERR_OK);
+    assert_true(out.u8 == 7 && out.b && out.u16 == 9); /* in any order */
 }
 
 int main(void)
