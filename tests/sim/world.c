@@ -1,377 +1,198 @@
-#include "tests/sim/world.h"
+#include "tests/sim/world_core.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SECOND INT64_C(1000000)
-#define RESEND_US INT64_C(200000) /* a stream's segment that was lost comes so much later */
-#define CONNECT_AGAIN_US SECOND
-#define RECONNECT_US (30 * SECOND) /* Serf's */
-#define PPM 1000000u
+#define PPM 1000000
+#define SEEN_BITS 64u
 
-enum kind { TIMER, START, RECONNECT, PACKET, CONNECT, BYTES, END };
+/* --- clocks --- */
 
-/* One direction of a stream; both sides have a number, 0 when it is over there. */
-struct pipe {
-    uint32_t node[2], number[2];
-    int64_t last_us[2]; /* nothing overtakes on the way to that side */
-    unsigned holders;   /* events and lists that point here */
-};
-
-struct event {
-    int64_t at_us;
-    uint64_t order;
-    enum kind kind;
-    uint32_t node, from;
-    struct pipe *pipe;
-    char *bytes;
-    size_t len;
-};
-
-struct node {
-    struct world *world;
-    struct cluster_swim *swim;
-    char name[16];
-    uint32_t group;
-    int64_t paused_until_us, timer_us; /* timer_us: of the earliest event in the heap */
-    uint32_t waiting;                  /* packets, while paused */
-    bool crashed, timers_run;          /* timers_run: though paused */
-    struct pipe **pipe;
-    unsigned pipes;
-    uint32_t *failed; /* whom to look for, as Serf does; they are gone from the swim's view */
-    uint32_t faileds;
-};
-
-struct world {
-    struct world_conf conf;
-    struct world_news news;
-    struct node *node;
-    struct event *heap;
-    size_t events, room;
-    int64_t now_us;
-    uint64_t orders, hash, happened;
-    struct cluster_random random;
-};
-
-/* --- the heap --- */
-
-static bool earlier(const struct event *a, const struct event *b)
+static int64_t own_us(const struct node *n)
 {
-    return a->at_us != b->at_us ? a->at_us < b->at_us : a->order < b->order;
+    return n->world->now_us * (PPM + n->drift_ppm) / PPM;
 }
 
-static void push_kept(struct world *w, struct event e)
+/* When the node's clock says own_us, or just after. */
+static int64_t world_us(const struct node *n, int64_t us)
 {
-    if (w->events == w->room) {
-        w->room = w->room ? w->room * 2 : 1024;
-        w->heap = must_realloc(w->heap, w->room * sizeof(e));
-    }
-    size_t i = w->events++;
-    for (; i > 0 && earlier(&e, &w->heap[(i - 1) / 2]); i = (i - 1) / 2)
-        w->heap[i] = w->heap[(i - 1) / 2];
-    w->heap[i] = e;
+    if (us > INT64_MAX / PPM - PPM)
+        return INT64_MAX;
+    return (us * PPM + PPM + n->drift_ppm - 1) / (PPM + n->drift_ppm);
 }
 
-static void push(struct world *w, struct event e)
+static void set_timer(struct world *w, uint32_t node)
 {
-    e.order = w->orders++;
-    push_kept(w, e);
-}
-
-static struct event pop(struct world *w)
-{
-    struct event first = w->heap[0];
-    struct event e = w->heap[--w->events];
-    size_t i = 0;
-    for (size_t child; (child = 2 * i + 1) < w->events; i = child) {
-        if (child + 1 < w->events && earlier(&w->heap[child + 1], &w->heap[child]))
-            child++;
-        if (!earlier(&w->heap[child], &e))
-            break;
-        w->heap[i] = w->heap[child];
-    }
-    w->heap[i] = e;
-    return first;
-}
-
-/* --- the network --- */
-
-static struct addr addr_of(uint32_t node)
-{
-    return (struct addr){
-        .family = ADDR_V4,
-        .ip = {10, (uint8_t)(node >> 16), (uint8_t)(node >> 8), (uint8_t)node},
-        .port = 7946,
-    };
-}
-
-static uint32_t node_of(const struct addr *a)
-{
-    return (uint32_t)a->ip[1] << 16 | (uint32_t)a->ip[2] << 8 | a->ip[3];
-}
-
-static bool chance(struct world *w, uint32_t ppm)
-{
-    return ppm > 0 && cluster_random_below(&w->random, PPM) < ppm;
-}
-
-/* When something sent now arrives; what a blocked node sends leaves when it goes on. */
-static int64_t arrival_us(struct world *w, uint32_t from)
-{
-    uint32_t spread = (uint32_t)(w->conf.delay_max_us - w->conf.delay_min_us) + 1;
-    int64_t delay_us = w->conf.delay_min_us + cluster_random_below(&w->random, spread);
-    int64_t leaves_us = w->node[from].paused_until_us;
-    return delay_us + (leaves_us > w->now_us ? leaves_us : w->now_us);
-}
-
-static bool connected(const struct world *w, uint32_t a, uint32_t b)
-{
-    return a < w->conf.nodes && b < w->conf.nodes && w->node[a].group == w->node[b].group;
-}
-
-static char *copy(struct span bytes)
-{
-    return span_dup(bytes);
-}
-
-static void send_packet(struct world *w, uint32_t from, const struct cluster_swim_output *o)
-{
-    uint32_t to = node_of(&o->to);
-    for (unsigned copies = 1 + chance(w, w->conf.double_ppm); copies > 0; copies--) {
-        if (!connected(w, from, to) || chance(w, w->conf.loss_ppm))
-            continue;
-        push(w, (struct event){.at_us = arrival_us(w, from),
-                               .kind = PACKET,
-                               .node = to,
-                               .from = from,
-                               .bytes = copy(o->bytes),
-                               .len = o->bytes.len});
-    }
-}
-
-static void release(struct pipe *p)
-{
-    if (--p->holders == 0)
-        free(p);
-}
-
-static void keep_pipe(struct node *n, struct pipe *p)
-{
-    n->pipe = must_realloc(n->pipe, (n->pipes + 1) * sizeof(struct pipe *));
-    n->pipe[n->pipes++] = p;
-    p->holders++;
-}
-
-static struct pipe *find_pipe(const struct world *w, uint32_t node, uint32_t number,
-                              unsigned *side)
-{
-    const struct node *n = &w->node[node];
-    for (unsigned i = 0; i < n->pipes; i++)
-        for (*side = 0; *side < 2; (*side)++)
-            if (n->pipe[i]->node[*side] == node && n->pipe[i]->number[*side] == number)
-                return n->pipe[i];
-    return NULL;
-}
-
-/* The stream is over on this side. */
-static void drop_pipe(struct world *w, struct pipe *p, unsigned side)
-{
-    struct node *n = &w->node[p->node[side]];
-    p->number[side] = 0;
-    for (unsigned i = 0; i < n->pipes; i++) {
-        if (n->pipe[i] == p) {
-            n->pipe[i] = n->pipe[--n->pipes];
-            release(p);
-            return;
-        }
-    }
-}
-
-/* To the other side of a stream. What is cut off never arrives; what is lost comes later. */
-static void send_along(struct world *w, enum kind kind, struct pipe *p, unsigned to,
-                       struct span bytes)
-{
-    int64_t at_us = arrival_us(w, p->node[!to]);
-    if (!connected(w, p->node[0], p->node[1]))
+    struct node *n = &w->node[node];
+    int64_t due_us = world_us(n, cluster_deadline_us(n->cluster));
+    if (due_us < w->now_us)
+        due_us = w->now_us;
+    if (due_us >= n->timer_us)
         return;
-    while (chance(w, w->conf.loss_ppm))
-        at_us += kind == CONNECT ? CONNECT_AGAIN_US : RESEND_US;
-    if (at_us < p->last_us[to])
-        at_us = p->last_us[to];
-    p->last_us[to] = at_us;
-    p->holders++;
-    push(w, (struct event){.at_us = at_us,
-                           .kind = kind,
-                           .node = p->node[to],
-                           .from = p->node[!to],
-                           .pipe = p,
-                           .bytes = copy(bytes),
-                           .len = bytes.len});
+    n->timer_us = due_us;
+    n->timer = agenda_add(&w->agenda,
+                          (struct event){.at_us = due_us, .kind = EVENT_TIMER, .node = node});
 }
 
-static void open_pipe(struct world *w, uint32_t from, const struct cluster_swim_output *o)
+/* After every call into a node. */
+static void settle(struct world *w, uint32_t node)
 {
-    struct pipe *p = must_alloc(sizeof(*p));
-    *p = (struct pipe){.node = {from, node_of(&o->to)}, .number = {o->stream, 0}};
-    keep_pipe(&w->node[from], p);
-    send_along(w, CONNECT, p, 1, o->bytes);
+    world_send_all(w, node);
+    set_timer(w, node);
 }
 
-static void drain(struct world *w, uint32_t node)
+/* --- what a node is told --- */
+
+static uint32_t index_of(struct span name)
 {
-    struct cluster_swim_output o;
-    unsigned side;
-    while (cluster_swim_next(w->node[node].swim, &o)) {
-        struct pipe *p = NULL;
-        switch (o.what) {
-        case CLUSTER_SWIM_SEND:
-            send_packet(w, node, &o);
-            break;
-        case CLUSTER_SWIM_STREAM_OPEN:
-            open_pipe(w, node, &o);
-            break;
-        case CLUSTER_SWIM_STREAM_WRITE:
-            if ((p = find_pipe(w, node, o.stream, &side)))
-                send_along(w, BYTES, p, !side, o.bytes);
-            break;
-        case CLUSTER_SWIM_STREAM_CLOSE:
-            if ((p = find_pipe(w, node, o.stream, &side))) {
-                send_along(w, END, p, !side, o.bytes);
-                drop_pipe(w, p, side);
-            }
-            break;
-        }
-    }
+    uint64_t i = 0;
+    must(span_to_u64(span_from(name, 1), &i));
+    return (uint32_t)i;
+}
+
+static void hear_changed(void *user, enum cluster_change change,
+                         const struct cluster_node *about)
+{
+    struct node *n = user;
+    struct world *w = n->world;
+    uint32_t i = index_of(about->name);
+    uint64_t bit = UINT64_C(1) << i % SEEN_BITS;
+    if (change == CLUSTER_JOINED)
+        n->seen[i / SEEN_BITS] |= bit;
+    else if (change != CLUSTER_UPDATED)
+        n->seen[i / SEEN_BITS] &= ~bit;
+    if (w->news.changed)
+        w->news.changed(w->news.user, (uint32_t)(n - w->node), change, i);
+}
+
+static void hear_event(void *user, const struct cluster_event *event)
+{
+    struct node *n = user;
+    struct world *w = n->world;
+    if (w->news.event)
+        w->news.event(w->news.user, (uint32_t)(n - w->node), event);
+}
+
+/* A seed that did not answer is asked again. */
+static void join_done(void *user, const struct addr *seed, enum err result)
+{
+    struct node *n = user;
+    struct cluster_counters c;
+    (void)seed;
+    cluster_counters(n->cluster, &c);
+    if (result == ERR_OK || c.nodes[CLUSTER_STATUS_ALIVE] > 1)
+        return;
+    agenda_add(&n->world->agenda, (struct event){.at_us = n->world->now_us + WORLD_SECOND,
+                                                 .kind = EVENT_JOIN,
+                                                 .node = (uint32_t)(n - n->world->node)});
 }
 
 /* --- what happens --- */
 
-static uint32_t index_of(const struct cluster_member *m)
+static size_t seen_bytes(const struct world *w)
 {
-    uint64_t i = 0;
-    must(span_to_u64(span_from(cluster_member_name(m), 1), &i));
-    return (uint32_t)i;
+    return (w->conf.nodes + SEEN_BITS - 1) / SEEN_BITS * sizeof(uint64_t);
 }
 
-static void hear_failed(void *user, const struct cluster_member *m)
+/* The first that is up; the node itself when it is alone. */
+static uint32_t seed_of(const struct world *w, uint32_t node)
 {
-    struct node *n = user;
-    struct world *w = n->world;
-    n->failed = must_realloc(n->failed, (n->faileds + 1) * sizeof(*n->failed));
-    n->failed[n->faileds++] = index_of(m);
-    if (w->news.failed)
-        w->news.failed(w->news.user, (uint32_t)(n - w->node), index_of(m));
+    for (uint32_t i = 0; i < w->conf.nodes; i++)
+        if (i != node && w->node[i].cluster)
+            return i;
+    return node;
 }
 
-static void hear_joined(void *user, const struct cluster_member *m)
+static void join(struct world *w, uint32_t node)
 {
-    struct node *n = user;
-    struct world *w = n->world;
-    uint32_t about = index_of(m);
-    for (uint32_t i = n->faileds; i > 0; i--)
-        if (n->failed[i - 1] == about)
-            n->failed[i - 1] = n->failed[--n->faileds];
-    if (w->news.joined)
-        w->news.joined(w->news.user, (uint32_t)(n - w->node), about);
-}
-
-/* A seed that did not answer is asked again. */
-static void hear_pulled(void *user, const struct addr *peer, bool join, enum err result)
-{
-    struct node *n = user;
-    if (join && result != ERR_OK && cluster_members_count(cluster_swim_members(n->swim)) == 1)
-        cluster_swim_join(n->swim, peer, n->world->now_us);
+    struct node *n = &w->node[node];
+    uint32_t seed = seed_of(w, node);
+    struct addr peer = world_addr(w, seed);
+    if (seed != node)
+        cluster_join(n->cluster, &peer, own_us(n));
 }
 
 static void start(struct world *w, uint32_t node)
 {
+    static const uint8_t key[16] = "sixteen octets!";
     struct node *n = &w->node[node];
-    struct cluster_swim_conf conf = {
+    struct cluster_conf conf = {
         .name = span_text(n->name),
-        .meta = SPAN("\xff\x82\xa4role\xa4"
-                     "edge\xa2"
-                     "dc\xa3"
-                     "eu3"),
-        .addr = addr_of(node),
-        .vsn = {1, 5, 2, 2, 5, 5},
+        .addr = world_addr(w, node),
+        .tags = {.region = SPAN("eu"), .version = SPAN("1.0"), .capacity = 1},
         .profile = w->conf.profile,
-        .seed = hash_mix(w->conf.seed * PPM + node + 1),
+        .seed = hash_mix(hash_mix(w->conf.seed * PPM + node + 1) + n->starts++),
         .lifeguard = w->conf.lifeguard,
     };
-    struct cluster_swim_upper upper = {
-        .user = n, .failed = hear_failed, .joined = hear_joined, .pulled = hear_pulled};
-    n->swim = cluster_swim_create(&conf, &upper, w->now_us);
-    must(n->swim);
-    struct addr seed = addr_of(0);
-    if (node > 0)
-        cluster_swim_join(n->swim, &seed, w->now_us);
-    int64_t first_us = cluster_random_below(&w->random, (uint32_t)RECONNECT_US);
-    push(w, (struct event){.at_us = w->now_us + first_us, .kind = RECONNECT, .node = node});
-}
-
-/* Somebody who failed, with the chance of failed : alive, so that all together do not ask more
- * when many failed. */
-static void reconnect(struct world *w, uint32_t node)
-{
-    struct node *n = &w->node[node];
-    uint32_t known = cluster_members_count(cluster_swim_members(n->swim));
-    push(w, (struct event){.at_us = w->now_us + RECONNECT_US, .kind = RECONNECT, .node = node});
-    if (n->faileds == 0 || cluster_random_below(&w->random, known) >= n->faileds)
-        return;
-    struct addr peer = addr_of(n->failed[cluster_random_below(&w->random, n->faileds)]);
-    cluster_swim_join(n->swim, &peer, w->now_us);
+    const struct cluster_news news = {
+        .user = n, .changed = hear_changed, .event = hear_event, .join_done = join_done};
+    if (w->conf.sealed)
+        must(wire_keyring_install(&conf.keyring, span_of(key, sizeof(key))) == ERR_OK);
+    memset(n->seen, 0, seen_bytes(w));
+    n->crashed = false;
+    n->cluster = cluster_create(&conf, &news, own_us(n));
+    must(n->cluster);
+    join(w, node);
 }
 
 static void connect_pipe(struct world *w, const struct event *e)
 {
     struct pipe *p = e->pipe;
     struct node *n = &w->node[e->node];
-    p->number[1] = cluster_swim_stream_accept(n->swim, w->now_us);
+    p->number[1] = cluster_stream_accept(n->cluster, own_us(n));
     if (p->number[1] == 0) {
-        send_along(w, END, p, 0, (struct span){0});
+        world_pipe_send(w, (struct event){.kind = EVENT_END, .pipe = p}, 0, (struct span){0});
         return;
     }
-    keep_pipe(n, p);
-    cluster_swim_stream_bytes(n->swim, p->number[1], span_of(e->bytes, e->len), w->now_us);
+    world_pipe_keep(n, p);
+    cluster_stream_bytes(n->cluster, p->number[1], span_of(e->bytes, e->len), own_us(n));
 }
 
 static void end_pipe(struct world *w, const struct event *e)
 {
+    struct node *n = &w->node[e->node];
     unsigned side = e->pipe->node[1] == e->node;
     uint32_t number = e->pipe->number[side];
     if (number == 0)
         return;
-    drop_pipe(w, e->pipe, side);
-    cluster_swim_stream_closed(w->node[e->node].swim, number, w->now_us);
+    world_pipe_drop(w, e->pipe, side);
+    cluster_stream_closed(n->cluster, number, own_us(n));
+}
+
+static void hear_bytes(struct world *w, const struct event *e)
+{
+    struct node *n = &w->node[e->node];
+    uint32_t number = e->pipe->number[e->pipe->node[1] == e->node];
+    if (number != 0)
+        cluster_stream_bytes(n->cluster, number, span_of(e->bytes, e->len), own_us(n));
 }
 
 static void happen(struct world *w, const struct event *e)
 {
     struct node *n = &w->node[e->node];
-    struct addr from = addr_of(e->from);
-    switch (e->kind) {
-    case TIMER:
-        if (cluster_swim_deadline_us(n->swim) <= w->now_us)
-            cluster_swim_tick(n->swim, w->now_us);
+    struct addr from = world_addr_of(e->from, e->from_home);
+    switch ((enum event_kind)e->kind) {
+    case EVENT_TIMER:
+        cluster_tick(n->cluster, own_us(n));
         break;
-    case START:
+    case EVENT_START:
         start(w, e->node);
         break;
-    case RECONNECT:
-        reconnect(w, e->node);
+    case EVENT_JOIN:
+        join(w, e->node);
         break;
-    case PACKET:
-        cluster_swim_packet(n->swim, &from, span_of(e->bytes, e->len), w->now_us);
+    case EVENT_PACKET:
+        if (e->home == n->home)
+            cluster_packet(n->cluster, &from, span_of(e->bytes, e->len), own_us(n));
         break;
-    case CONNECT:
-        connect_pipe(w, e);
+    case EVENT_CONNECT:
+        if (e->home == n->home)
+            connect_pipe(w, e);
         break;
-    case BYTES:
-        if (e->pipe->number[e->pipe->node[1] == e->node])
-            cluster_swim_stream_bytes(n->swim, e->pipe->number[e->pipe->node[1] == e->node],
-                                      span_of(e->bytes, e->len), w->now_us);
+    case EVENT_BYTES:
+        hear_bytes(w, e);
         break;
-    case END:
+    case EVENT_END:
         end_pipe(w, e);
         break;
     }
@@ -380,105 +201,119 @@ static void happen(struct world *w, const struct event *e)
 static void note(struct world *w, const struct event *e)
 {
     w->happened++;
-    w->hash = hash_mix(w->hash ^ (uint64_t)e->at_us) + e->node * 8 + (uint64_t)e->kind;
-    if (e->len > 0)
+    w->hash = hash_mix(w->hash ^ (uint64_t)e->at_us) + e->node * 8 + e->kind;
+    if (w->conf.sealed) /* nonces are no part of the seed */
+        w->hash ^= e->len;
+    else if (e->len > 0)
         w->hash ^= hash_xxh3(span_of(e->bytes, e->len));
-}
-
-static void set_timer(struct world *w, uint32_t node)
-{
-    struct node *n = &w->node[node];
-    int64_t due_us = cluster_swim_deadline_us(n->swim);
-    if (due_us >= n->timer_us)
-        return;
-    n->timer_us = due_us;
-    push(w, (struct event){.at_us = due_us, .kind = TIMER, .node = node});
 }
 
 static void discard(struct event *e)
 {
     free(e->bytes);
     if (e->pipe)
-        release(e->pipe);
+        world_pipe_release(e->pipe);
 }
 
 /* Does it have to wait until the node goes on? */
 static bool held(const struct world *w, const struct event *e)
 {
     const struct node *n = &w->node[e->node];
-    bool timer = e->kind == TIMER || e->kind == RECONNECT;
-    return n->paused_until_us > w->now_us && !(n->timers_run && timer);
+    return n->paused_until_us > w->now_us && !(n->timers_run && e->kind == EVENT_TIMER);
 }
 
 /* A paused node gets it when it goes on; its socket holds only so many packets. */
 static bool put_off(struct world *w, const struct event *e)
 {
     struct node *n = &w->node[e->node];
-    if (!held(w, e) || (e->kind == PACKET && n->waiting >= WORLD_SOCKET))
+    if (e->kind == EVENT_PACKET && n->waiting >= WORLD_SOCKET)
         return false;
     struct event later = *e;
     later.at_us = n->paused_until_us;
-    n->waiting += e->kind == PACKET;
-    push_kept(w, later);
+    n->waiting += e->kind == EVENT_PACKET;
+    agenda_put_back(&w->agenda, later);
     return true;
+}
+
+/* A timer that was set again for an earlier time rings once, not twice. */
+static bool is_void(const struct world *w, const struct event *e)
+{
+    const struct node *n = &w->node[e->node];
+    return (e->kind != EVENT_START && !n->cluster) ||
+           (e->kind == EVENT_TIMER && e->order != n->timer);
 }
 
 static void step(struct world *w)
 {
-    struct event e = pop(w);
+    struct event e = agenda_take(&w->agenda);
     struct node *n = &w->node[e.node];
     w->now_us = e.at_us;
-    bool paused = held(w, &e);
-    if (put_off(w, &e))
+    if (is_void(w, &e)) {
+        discard(&e);
         return;
-    if (e.kind == TIMER)
-        n->timer_us = INT64_MAX;
-    if (!paused && !n->crashed && (n->swim || e.kind == START)) {
-        if (n->paused_until_us <= w->now_us)
-            n->waiting = 0;
-        note(w, &e);
-        happen(w, &e);
-        drain(w, e.node);
-        set_timer(w, e.node);
     }
+    if (held(w, &e)) {
+        if (!put_off(w, &e))
+            discard(&e);
+        return;
+    }
+    if (e.kind == EVENT_TIMER)
+        n->timer_us = INT64_MAX;
+    if (n->paused_until_us <= w->now_us)
+        n->waiting = 0;
+    note(w, &e);
+    happen(w, &e);
+    settle(w, e.node);
     discard(&e);
 }
 
 /* --- from outside --- */
+
+static void init_node(struct world *w, uint32_t node)
+{
+    struct node *n = &w->node[node];
+    int64_t in_us = 0;
+    n->world = w;
+    n->timer_us = INT64_MAX;
+    n->seen = must_alloc(seen_bytes(w));
+    snprintf(n->name, sizeof(n->name), "n%u", node);
+    if (w->conf.drift_ppm > 0)
+        n->drift_ppm = (int32_t)cluster_random_below(&w->random, 2 * w->conf.drift_ppm + 1) -
+                       (int32_t)w->conf.drift_ppm;
+    if (node > 0 && w->conf.join_within_us > 0)
+        in_us = cluster_random_below(&w->random, (uint32_t)w->conf.join_within_us);
+    agenda_add(&w->agenda,
+               (struct event){.at_us = w->now_us + in_us, .kind = EVENT_START, .node = node});
+}
 
 struct world *world_create(const struct world_conf *conf, const struct world_news *news)
 {
     struct world *w = must_alloc(sizeof(*w));
     w->conf = *conf;
     w->news = *news;
-    w->now_us = 1000 * SECOND;
+    w->now_us = 1000 * WORLD_SECOND;
     w->node = must_alloc(conf->nodes * sizeof(*w->node));
+    w->net = net_create(&conf->net, conf->nodes, hash_mix(conf->seed));
     cluster_random_seed(&w->random, conf->seed);
-    for (uint32_t i = 0; i < conf->nodes; i++) {
-        struct node *n = &w->node[i];
-        n->world = w;
-        n->timer_us = INT64_MAX;
-        snprintf(n->name, sizeof(n->name), "n%u", i);
-        int64_t in_us = i == 0 || conf->join_within_us == 0
-                            ? 0
-                            : cluster_random_below(&w->random, (uint32_t)conf->join_within_us);
-        push(w, (struct event){.at_us = w->now_us + in_us, .kind = START, .node = i});
-    }
+    for (uint32_t i = 0; i < conf->nodes; i++)
+        init_node(w, i);
     return w;
 }
 
 void world_destroy(struct world *w)
 {
-    for (size_t i = 0; i < w->events; i++)
-        discard(&w->heap[i]);
+    for (size_t i = 0; i < w->agenda.count; i++)
+        discard(&w->agenda.heap[i]);
     for (uint32_t i = 0; i < w->conf.nodes; i++) {
-        for (unsigned p = 0; p < w->node[i].pipes; p++)
-            release(w->node[i].pipe[p]);
-        free(w->node[i].pipe);
-        free(w->node[i].failed);
-        cluster_swim_destroy(w->node[i].swim);
+        struct node *n = &w->node[i];
+        for (unsigned p = 0; p < n->pipes; p++)
+            world_pipe_release(n->pipe[p]);
+        free(n->pipe);
+        cluster_destroy(n->cluster);
+        free(n->seen);
     }
-    free(w->heap);
+    agenda_fini(&w->agenda);
+    net_destroy(w->net);
     free(w->node);
     free(w);
 }
@@ -486,7 +321,7 @@ void world_destroy(struct world *w)
 void world_run(struct world *w, int64_t us)
 {
     int64_t until_us = w->now_us + us;
-    while (w->events > 0 && w->heap[0].at_us <= until_us)
+    while (w->agenda.count > 0 && w->agenda.heap[0].at_us <= until_us)
         step(w);
     w->now_us = until_us;
 }
@@ -522,9 +357,20 @@ void world_crash(struct world *w, uint32_t node)
     struct node *n = &w->node[node];
     n->crashed = true;
     while (n->pipes > 0)
-        drop_pipe(w, n->pipe[0], n->pipe[0]->node[1] == node);
-    cluster_swim_destroy(n->swim);
-    n->swim = NULL;
+        world_pipe_drop(w, n->pipe[0], n->pipe[0]->node[1] == node);
+    cluster_destroy(n->cluster);
+    n->cluster = NULL;
+    n->timer_us = INT64_MAX;
+    n->paused_until_us = 0;
+}
+
+void world_restart(struct world *w, uint32_t node, bool moved)
+{
+    struct node *n = &w->node[node];
+    must(!n->cluster && n->home < WORLD_HOMES);
+    n->home = (uint8_t)(n->home + moved);
+    start(w, node);
+    settle(w, node);
 }
 
 bool world_crashed(const struct world *w, uint32_t node)
@@ -532,53 +378,68 @@ bool world_crashed(const struct world *w, uint32_t node)
     return w->node[node].crashed;
 }
 
-void world_group(struct world *w, uint32_t node, uint32_t group)
+struct net *world_net(struct world *w)
 {
-    w->node[node].group = group;
+    return w->net;
 }
 
-struct cluster_swim *world_swim(struct world *w, uint32_t node)
+enum err world_fire(struct world *w, uint32_t node, struct span name, struct span payload)
 {
-    return w->node[node].swim;
+    struct node *n = &w->node[node];
+    enum err err = cluster_fire(n->cluster, name, payload, false, own_us(n), NULL);
+    settle(w, node);
+    return err;
 }
 
-static bool sees_all(const struct world *w, uint32_t node, uint32_t up)
+const struct cluster *world_cluster(const struct world *w, uint32_t node)
 {
-    const struct cluster_members *t = cluster_swim_members(w->node[node].swim);
-    uint32_t in = 0;
-    for (uint32_t i = 0; i < cluster_members_count(t); i++) {
-        const struct cluster_member *m = cluster_members_at(t, i);
-        if (cluster_member_gone(m))
-            continue;
-        if (!w->node[index_of(m)].swim)
+    return w->node[node].cluster;
+}
+
+struct addr world_addr(const struct world *w, uint32_t node)
+{
+    return world_addr_of(node, w->node[node].home);
+}
+
+static bool sees_all(const struct world *w, uint32_t node)
+{
+    const uint64_t *seen = w->node[node].seen;
+    uint32_t group = net_group_of(w->net, node);
+    for (uint32_t i = 0; i < w->conf.nodes; i++) {
+        bool there = i != node && w->node[i].cluster && net_group_of(w->net, i) == group;
+        if ((seen[i / SEEN_BITS] >> i % SEEN_BITS & 1) != there)
             return false;
-        in++;
     }
-    return in == up;
+    return true;
 }
 
 uint32_t world_agree(const struct world *w)
 {
-    uint32_t up = 0, agree = 0;
+    uint32_t agree = 0;
     for (uint32_t i = 0; i < w->conf.nodes; i++)
-        up += w->node[i].swim != NULL;
-    for (uint32_t i = 0; i < w->conf.nodes; i++)
-        agree += w->node[i].swim && sees_all(w, i, up);
+        agree += w->node[i].cluster && sees_all(w, i);
     return agree;
 }
 
-struct cluster_swim_counters world_counters(const struct world *w)
+static void add_up(void *sum, const void *more, size_t bytes)
 {
-    struct cluster_swim_counters sum;
-    uint64_t *to = (uint64_t *)(void *)&sum;
+    uint64_t *to = sum;
+    const uint64_t *from = more;
+    for (size_t i = 0; i < bytes / sizeof(*to); i++)
+        to[i] += from[i];
+}
+
+struct world_counters world_counters(const struct world *w)
+{
+    struct world_counters sum;
+    struct cluster_counters c;
     memset(&sum, 0, sizeof(sum));
     for (uint32_t i = 0; i < w->conf.nodes; i++) {
-        if (!w->node[i].swim)
+        if (!w->node[i].cluster)
             continue;
-        const uint64_t *from =
-            (const uint64_t *)(const void *)cluster_swim_counters(w->node[i].swim);
-        for (size_t k = 0; k < sizeof(sum) / sizeof(*to); k++)
-            to[k] += from[k];
+        cluster_counters(w->node[i].cluster, &c);
+        add_up(&sum.swim, &c.swim, sizeof(sum.swim));
+        add_up(&sum.serf, &c.serf, sizeof(sum.serf));
     }
     return sum;
 }

@@ -1,35 +1,39 @@
-/* tests/sim/world.h - many swims, a virtual clock and a bad network between them.
+/* tests/sim/world.h - many nodes, as cluster/cluster.h makes them, and a virtual clock.
  *
- * An event heap by (time, order): the same seed gives the same events, whose hash can be
- * compared. Packets get lost, delayed (and so reordered) and doubled; streams are delayed by
- * what they lose. Each node looks for those who failed, as Serf does. Nodes may be cut off in
- * groups, paused (as by SIGSTOP) and crashed.
+ * The same seed gives the same events, whose hash can be compared. What the network does to
+ * packets is net.h's; streams are delayed by what they lose. Each node's own clock may run too
+ * fast or too slow. Nodes may be paused (as by SIGSTOP), crashed, started again at the same
+ * address or at another.
  *
  * Units: *_us of the virtual clock; *_ppm parts per million.
  * Owns:  all nodes.
- * Limits: WORLD_SOCKET packets wait for a paused node, as in a socket's buffer.
+ * Limits: WORLD_SOCKET packets wait for a paused node, as in a socket's buffer; WORLD_HOMES
+ *         addresses of one node.
  */
 #pragma once
 
-#include "cluster/swim.h"
+#include "cluster/cluster.h"
+#include "tests/sim/net.h"
 
 #define WORLD_SOCKET 4096u
+#define WORLD_HOMES 100u
 
 struct world_conf {
     uint32_t nodes;
     uint64_t seed;
     struct cluster_swim_profile profile;
     bool lifeguard;
-    uint32_t loss_ppm, double_ppm;
-    int64_t delay_min_us, delay_max_us; /* one way, uniform */
-    int64_t join_within_us;             /* nodes start and join node 0 at random times */
+    bool sealed; /* encrypted; then the hash takes packets by their lengths, not their bytes */
+    struct net_conf net;
+    uint32_t drift_ppm;     /* clocks are off by so much at most */
+    int64_t join_within_us; /* nodes start and join node 0 at random times */
 };
 
-/* What is said about node `about` at node `at`. */
+/* What node `at` was told. */
 struct world_news {
     void *user;
-    void (*failed)(void *user, uint32_t at, uint32_t about);
-    void (*joined)(void *user, uint32_t at, uint32_t about);
+    void (*changed)(void *user, uint32_t at, enum cluster_change change, uint32_t about);
+    void (*event)(void *user, uint32_t at, const struct cluster_event *event);
 };
 
 struct world;
@@ -46,9 +50,22 @@ uint64_t world_events(const struct world *w);
 void world_pause(struct world *w, uint32_t node, int64_t us, bool timers_run);
 bool world_paused(const struct world *w, uint32_t node);
 void world_crash(struct world *w, uint32_t node); /* its machine is gone, too: no refusals */
+/* After a crash; it joins a node that is up. moved: its address is another one. */
+void world_restart(struct world *w, uint32_t node, bool moved);
 bool world_crashed(const struct world *w, uint32_t node);
-void world_group(struct world *w, uint32_t node, uint32_t group); /* only equals talk */
-struct cluster_swim *world_swim(struct world *w, uint32_t node); /* NULL: not (or no more) up */
-/* How many nodes are up and see all others that are up, and nobody else (suspects are in)? */
+struct net *world_net(struct world *w);
+NODISCARD enum err world_fire(struct world *w, uint32_t node, struct span name,
+                              struct span payload);
+/* NULL: not (or no more) up. */
+const struct cluster *world_cluster(const struct world *w, uint32_t node);
+struct addr world_addr(const struct world *w, uint32_t node);
+
+/* How many nodes see all others of their group that are up, and nobody else (suspects are in)?
+ */
 uint32_t world_agree(const struct world *w);
-struct cluster_swim_counters world_counters(const struct world *w); /* their sum */
+
+struct world_counters {
+    struct cluster_swim_counters swim;
+    struct cluster_serf_counters serf;
+};
+struct world_counters world_counters(const struct world *w); /* of all that are up, summed */
