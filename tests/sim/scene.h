@@ -51,7 +51,7 @@ bool scene_rough(uint32_t nodes, uint32_t percent, int64_t seconds, uint64_t see
 /* scene_talk.c */
 bool scene_idle(uint32_t nodes, int64_t seconds, uint64_t seed, bool sealed);
 bool scene_event(uint32_t nodes, uint32_t percent, uint64_t seed);
-bool scene_calibrate(uint64_t seed, bool sealed);
+bool scene_calibrate(int64_t delay_min_us, int64_t delay_max_us, uint64_t seed, bool sealed);
 
 /* scene_story.c: a bad quarter of an hour, twice and once more with another seed. */
 bool scene_check(void);
