@@ -3,8 +3,9 @@
  * As Serf 0.9 speaks it (docs: gossip.md A7, A8). It owns the swim below it; the front door
  * (cluster/cluster.h) passes input and output through. Departures from Serf, all local:
  * Lamport times that jump by more than CLUSTER_LTIME_JUMP are not believed; a vote about a
- * name that nobody answers is lost by nobody; expressions in filters are those of pattern.h;
- * a member that says itself that it leaves has left, also when its intent was lost.
+ * name that nobody answers is lost by nobody, and won when all know its other holder for gone;
+ * expressions in filters are those of pattern.h; a member that says itself that it leaves has
+ * left, also when its intent was lost.
  *
  * Units:  *_us of one monotonic clock, as in swim.h; ltime: Lamport time.
  * Thread: control.

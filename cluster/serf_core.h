@@ -71,7 +71,7 @@ struct cluster_serf {
     int64_t leave_at_us, reconnect_at_us, reap_at_us;
 
     bool voting, conflict_lost;
-    uint32_t votes_mine, votes_theirs;
+    uint32_t votes_mine, votes_theirs, votes_gone; /* gone: for whoever had it */
     struct addr rival;
     int64_t vote_at_us;   /* no other vote before */
     int64_t revote_at_us; /* after a vote that was lost */
