@@ -47,6 +47,7 @@ import lab  # noqa: E402
 
 PORT = 7946
 POLL_S = 0.02
+HEALTH_MAX = 7
 RECONNECT_S = 30  # cluster/serf.h: so often a node tries one of those who failed
 GOSSIPED, PUSHED = "lab", "perigee/lab"  # names of events; cluster/cluster.h pushes some eagerly
 LTIME = 1000
@@ -172,7 +173,7 @@ class Cluster:
         self.heard = collections.defaultdict(dict)  # payload: node: time
         self.changes = []  # (time, node, what, about whom)
         self.ltime, self.talks, self.talk_at = LTIME, False, 0
-        self.deaf = set()  # nodes that are given no events: stopped, dead or not yet back
+        self.away = set()  # nodes that are given no events: stopped, dead or not yet back
 
     def __enter__(self):
         for node in self.node.values():
@@ -216,7 +217,7 @@ class Cluster:
                     self.changes.append((at, name, fields["change"], fields["name"]))
         if self.talks and time.monotonic() >= self.talk_at:
             self.talk_at = time.monotonic() + 1
-            self.fire(random.choice([x for x in self.names if x not in self.deaf]))
+            self.fire(random.choice([x for x in self.names if x not in self.away]))
 
     def wait(self, seconds, condition=lambda: False):
         """Until the condition, or so long: how long that took, None for never."""
@@ -244,7 +245,7 @@ class Cluster:
     def figure(self, name):
         """A metric of each node."""
         return {x: gossip.metric(node, "perigee_cluster_" + name)
-                for x, node in self.node.items() if x not in self.deaf}
+                for x, node in self.node.items() if x not in self.away}
 
     def spreads_ms(self, payloads):
         """From the first node to the last, of events that came to all."""
@@ -327,6 +328,7 @@ class Faults:
                     break
                 order = self.cluster.names
                 self.random.shuffle(order)
+                self.rounds.append((kind.__name__, time.time()))
                 kind(*order)
         self.cluster.wait(max(0, end - 45 - time.monotonic()))
         self.cluster.talks = False
@@ -357,16 +359,18 @@ class Faults:
     def score(self, names):
         return max(self.cluster.figure("health_score")[x] for x in names)
 
-    def failing(self, what, gone, accusers):
-        """Waits until the accusers hold those who are gone for failed."""
-        begin, worst = time.time(), [0]
+    def failing(self, what, gone, accusers, begin):
+        """Waits until the accusers hold those for failed who are gone since `begin`."""
+        worst, passed_s = [0], time.time() - begin
 
         def done():
             worst[0] = max(worst[0], self.score(accusers))
             return self.cluster.hold_failed(accusers, gone, begin)
 
         # How long it may take is known afterwards: by the worst health score on the way.
-        took_s = self.cluster.wait(self.bounds.failed_s(len(gone), len(accusers), 7), done)
+        most_s = self.bounds.failed_s(len(gone), len(accusers), HEALTH_MAX)
+        took_s = self.cluster.wait(most_s - passed_s, done)
+        took_s = None if took_s is None else took_s + passed_s
         bound_s = self.bounds.failed_s(len(gone), len(accusers), worst[0])
         self.within("failed by %s: %s by %s (health score up to %d)"
                     % (what, " ".join(gone), " ".join(accusers), worst[0]), took_s, bound_s)
@@ -409,7 +413,6 @@ class Faults:
     # The rounds: five names each, in random order
 
     def say(self, text):
-        self.rounds.append((sys._getframe(1).f_code.co_name, time.time()))
         print("%s %s" % (time.strftime("%H:%M:%S"), text))
         sys.stdout.flush()
 
@@ -424,12 +427,12 @@ class Faults:
     def stop(self, gone, *rest, held_s=0):
         self.say("stop %s" % gone)
         begin, node = time.time(), self.cluster.node[gone]
-        self.cluster.deaf.add(gone)
+        self.cluster.away.add(gone)
         node.send_signal(signal.SIGSTOP)
-        self.failing("a stop", [gone], rest)
+        self.failing("a stop", [gone], rest, begin)
         self.cluster.wait(held_s)
         node.send_signal(signal.SIGCONT)
-        self.cluster.deaf.discard(gone)
+        self.cluster.away.discard(gone)
         self.part([gone], rest, begin, self.bounds.back_s())
         self.agrees("a stop", self.bounds.back_s())
 
@@ -440,11 +443,11 @@ class Faults:
     def blink(self, gone, *_):
         held_s = self.bounds.suspicion_s(5) / 2
         self.say("stop %s for %.1f s: nobody may fail" % (gone, held_s))
-        self.cluster.deaf.add(gone)
+        self.cluster.away.add(gone)
         self.cluster.node[gone].send_signal(signal.SIGSTOP)
         self.cluster.wait(held_s)
         self.cluster.node[gone].send_signal(signal.SIGCONT)
-        self.cluster.deaf.discard(gone)
+        self.cluster.away.discard(gone)
         self.cluster.wait(10)
 
     def cut(self, ones, others):
@@ -462,15 +465,15 @@ class Faults:
         self.say("partition %s | %s" % (" ".join(few), " ".join(many)))
         begin = time.time()
         self.cut(few, many)
-        self.failing("a partition", few, many)
-        self.failing("a partition", many, few)
+        self.failing("a partition", few, many, begin)
+        self.failing("a partition", many, few, begin)
         self.healed("a partition", few, many, begin)
 
     def isolated(self, alone, *rest):
         self.say("cut %s off" % alone)
         begin = time.time()
         self.cut([alone], rest)
-        self.failing("isolation", [alone], rest)
+        self.failing("isolation", [alone], rest, begin)
         self.healed("isolation", [alone], rest, begin)
 
     def deafness(self, deaf, *rest):
@@ -478,7 +481,7 @@ class Faults:
         self.say("nothing comes to %s any more" % deaf)
         begin = time.time()
         self.cluster.network.lose([(x, deaf) for x in rest])
-        self.failing("deafness", [deaf], rest)
+        self.failing("deafness", [deaf], rest, begin)
         self.part(self.cluster.names, self.cluster.names, begin, self.bounds.healed_s())
         self.healed("deafness", [deaf], rest, begin)
 
@@ -499,13 +502,13 @@ class Faults:
         self.say("kill %s" % gone)
         begin, node = time.time(), self.cluster.node[gone]
         self.keep_totals([gone])
-        self.cluster.deaf.add(gone)
+        self.cluster.away.add(gone)
         node.kill()
-        self.failing("a kill", [gone], rest)
+        self.failing("a kill", [gone], rest, begin)
         node.start()
         self.part([gone], rest, begin, self.bounds.back_s())
         self.agrees("a kill", self.bounds.back_s())
-        self.cluster.deaf.discard(gone)
+        self.cluster.away.discard(gone)
         # What was fired just before may have died with it, and it asks for nothing older.
         self.killed_at.setdefault(gone, []).append((begin - 5, time.time()))
 
@@ -620,6 +623,7 @@ def main():
     parser.add_argument("--sealed", action="store_true", help="with a key, calibrate too")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # nodes do not stay behind
     with tempfile.TemporaryDirectory() as folder:
         run = run_faults if options.what == "faults" else run_calibrate
         bad = run(options, pathlib.Path(folder))
