@@ -32,7 +32,7 @@ static enum err read_all(int fd, struct buf *out)
 
 static enum err read_file(int folder_fd, const char *path, struct buf *out)
 {
-    int fd = openat(folder_fd, path, O_RDONLY | O_CLOEXEC);
+    int fd = openat(folder_fd, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return ERR_SYS;
     enum err err = read_all(fd, out);

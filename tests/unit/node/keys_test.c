@@ -135,6 +135,14 @@ static void test_files_that_cannot_be(void **state)
     assert_non_null(strstr(faults.at[0].message, "larger than 4096 bytes"));
     conf_faults_fini(&faults);
     free(large);
+    /* A pipe that nobody writes into is not waited for. */
+    assert_int_equal(unlink(p->secret), 0);
+    assert_int_equal(mkfifo(p->secret, 0600), 0);
+    alarm(20);
+    assert_int_equal(node_keys_read(&c, &k, &faults), ERR_REFUSED);
+    alarm(0);
+    assert_non_null(strstr(faults.at[0].message, "holds no key"));
+    conf_faults_fini(&faults);
 }
 
 /* The key of a secret is what `perigee cluster gossip-key` prints on every node, for good. */
