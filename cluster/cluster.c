@@ -422,11 +422,6 @@ enum err cluster_forget(struct cluster *c, struct span name, int64_t now_us)
     return cluster_serf_forget(c->serf, name, c->now_us);
 }
 
-void cluster_set_keyring(struct cluster *c, const struct wire_keyring *ring)
-{
-    *cluster_serf_keyring(c->serf) = *ring;
-}
-
 const struct wire_keyring *cluster_keyring(const struct cluster *c)
 {
     return cluster_serf_keyring(c->serf);

@@ -112,8 +112,6 @@ NODISCARD enum err cluster_answer(struct cluster *c, uint32_t question, struct s
 void cluster_set_health(struct cluster *c, const struct cluster_health *health, int64_t now_us);
 #define CLUSTER_HEALTH_STEP 10 /* percent */
 void cluster_set_tags(struct cluster *c, const struct cluster_tags *tags, int64_t now_us);
-/* What the file says now; it is not told as news. */
-void cluster_set_keyring(struct cluster *c, const struct wire_keyring *ring);
 /* A failed node will not come back: all forget it. ERR_NOT_FOUND; ERR_REFUSED: it is alive. */
 NODISCARD enum err cluster_forget(struct cluster *c, struct span name, int64_t now_us);
 
