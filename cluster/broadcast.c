@@ -144,20 +144,49 @@ void cluster_broadcast_put(struct cluster_broadcast *q, uint64_t subject, struct
     insert(q, m);
 }
 
-/* Sent once more: to its new place, or out. From the last to the first, so that the places
- * of the others stay right. */
+/* Takes out what was sent, one send later; returns how many of them stay. Their order among
+ * each other is the same. */
+static uint32_t take_sent(struct cluster_broadcast *q, const uint32_t *at, uint32_t count,
+                          uint32_t limit, struct message *out_sent)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct message m = q->message[at[i]];
+        if (++m.sends < limit) {
+            out_sent[kept++] = m;
+        } else {
+            q->spent[q->spents++] = m.bytes;
+            q->bytes -= m.len;
+        }
+    }
+    return kept;
+}
+
+/* Sent once more: to its new place, or out. One pass, for queues are long when the network is
+ * bad: a message's new place is behind its old one, so that what is written never overtakes
+ * what is read. */
 static void count_sends(struct cluster_broadcast *q, const uint32_t *at, uint32_t count,
                         uint32_t limit)
 {
     struct message sent[PICK_MAX];
-    for (uint32_t i = count; i > 0; i--)
-        sent[i - 1] = take_out(q, at[i - 1]);
-    for (uint32_t i = 0; i < count; i++) {
-        if (++sent[i].sends < limit)
-            insert(q, sent[i]);
-        else
-            q->spent[q->spents++] = sent[i].bytes;
+    if (count == 0)
+        return;
+    uint32_t kept = take_sent(q, at, count, limit, sent);
+    uint32_t taken = 0, put = 0, from = at[0], to = from;
+    for (; from < q->count && (taken < count || put < kept); from++) {
+        if (taken < count && at[taken] == from) {
+            taken++;
+            continue;
+        }
+        while (put < kept && before(&sent[put], &q->message[from]))
+            q->message[to++] = sent[put++];
+        q->message[to++] = q->message[from];
     }
+    while (put < kept)
+        q->message[to++] = sent[put++];
+    must(to <= from);
+    memmove(&q->message[to], &q->message[from], (q->count - from) * sizeof(sent[0]));
+    q->count -= count - kept;
 }
 
 uint32_t cluster_broadcast_pick(struct cluster_broadcast *q, size_t room, size_t overhead,

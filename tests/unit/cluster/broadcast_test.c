@@ -5,7 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <cmocka.h>
+
+#include "cluster/random.h"
 
 #define NO_LIMIT 1000u
 
@@ -128,6 +131,72 @@ static void all_go_out_equally_often(void **state)
     cluster_broadcast_destroy(q);
 }
 
+/* The header's rules, without any cleverness. */
+struct plain {
+    uint32_t len, sends, number;
+};
+
+static int plain_order(const void *a, const void *b)
+{
+    const struct plain *x = a, *y = b;
+    if (x->sends != y->sends)
+        return x->sends < y->sends ? -1 : 1;
+    if (x->len != y->len)
+        return x->len > y->len ? -1 : 1;
+    return x->number > y->number ? -1 : 1;
+}
+
+static void plain_pick(struct plain *queue, uint32_t *queued, uint32_t room, uint32_t limit,
+                       char *text)
+{
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < *queued; i++) {
+        struct plain m = queue[i];
+        bool sent = m.len <= room;
+        if (sent) {
+            room -= m.len;
+            text += sprintf(text, "%u ", m.number);
+            m.sends++;
+        }
+        if (!sent || m.sends < limit)
+            queue[left++] = m;
+    }
+    *queued = left;
+    *text = 0;
+    qsort(queue, left, sizeof(*queue), plain_order);
+}
+
+static void any_order_of_calls(void **state)
+{
+    (void)state;
+    struct cluster_broadcast *q = cluster_broadcast_create(1000, 100000);
+    struct cluster_random dice;
+    struct plain queue[400];
+    uint32_t queued = 0;
+    cluster_random_seed(&dice, 1);
+    for (uint32_t number = 1000; number < 3000; number++) {
+        char text[64] = {0}, wanted[2048];
+        queue[queued++] = (struct plain){4 + cluster_random_below(&dice, 40), 0, number};
+        sprintf(text, "%u", number);
+        cluster_broadcast_put(q, 0, span_of(text, queue[queued - 1].len));
+        qsort(queue, queued, sizeof(*queue), plain_order);
+        if (cluster_random_below(&dice, 3) > 0 && queued < 300)
+            continue;
+        uint32_t room = cluster_random_below(&dice, 1000);
+        uint32_t limit = 2 + cluster_random_below(&dice, 3);
+        struct span out[255];
+        char got[2048] = "";
+        size_t at = 0;
+        uint32_t count = cluster_broadcast_pick(q, room, 0, true, limit, out, 255);
+        for (uint32_t i = 0; i < count; i++)
+            at += (size_t)snprintf(got + at, sizeof(got) - at, "%.4s ", out[i].ptr);
+        plain_pick(queue, &queued, room, limit, wanted);
+        assert_string_equal(got, wanted);
+        assert_int_equal(cluster_broadcast_count(q), queued);
+    }
+    cluster_broadcast_destroy(q);
+}
+
 static void a_newer_one_replaces(void **state)
 {
     (void)state;
@@ -180,6 +249,7 @@ int main(void)
         cmocka_unit_test(the_order),
         cmocka_unit_test(only_counted_sends_use_it_up),
         cmocka_unit_test(all_go_out_equally_often),
+        cmocka_unit_test(any_order_of_calls),
         cmocka_unit_test(a_newer_one_replaces),
         cmocka_unit_test(bounds),
     };
