@@ -9,6 +9,7 @@ import crowd
 import h2client
 import harness
 from cache_bench import Bench, cache_status, is_hit
+from form_bench import figure
 
 CC = "Cache-Control"
 SHARED = [(CC, "max-age=600")]
@@ -311,7 +312,14 @@ def test_without_a_disk_a_reader_that_stands_still_is_cut(make_node, make_origin
                                                         "disk": {"size": "0B"}}))
     bench = Bench(node, origin)
     body = os.urandom(1 << 20) * 40
-    path = bench.serve(SHARED, body=body)
+    path, all_are_in = bench.new_path(), threading.Event()
+
+    @origin.on(path)
+    def answer(x):
+        x.head(200, [*SHARED, ("Content-Length", len(body))])
+        x.wait(all_are_in)  # once its first bytes are gone nobody joins any more
+        x.send(body)
+
     still = bench.node.http(receive_bytes=8192)
     stack.append(still)
     still.send_head("GET", path)
@@ -320,8 +328,12 @@ def test_without_a_disk_a_reader_that_stands_still_is_cut(make_node, make_origin
     try:
         for _ in range(2):
             group.http1(bench.node.http_port, path)
+        bench.wait(lambda: figure(node, "perigee_cache_requests_total", result="joined") == 2,
+                   "two more readers of the same fill")
+        all_are_in.set()
         group.run()
     finally:
+        all_are_in.set()
         group.close()
     with pytest.raises(harness.Cut):
         still.response(keep=False)
