@@ -14,11 +14,17 @@ struct order {
     uint32_t next; /* of a ring: whose turn it is */
 };
 
+/* The id is here, too: on the way to a member no others need to be fetched. */
+struct slot {
+    uint64_t id;
+    struct cluster_member *member; /* NULL: free */
+};
+
 struct cluster_members {
     struct hash_key key;
     uint32_t count, room, members_max;
     struct order order[IN_RING + RINGS];
-    struct cluster_member **slot; /* open addressing by id; at most half full */
+    struct slot *slot; /* open addressing by id; at most half full */
     uint32_t slots;
 };
 
@@ -39,7 +45,7 @@ struct cluster_members *cluster_members_create(uint32_t members_max, struct hash
     t->key = key;
     t->members_max = members_max;
     t->slots = SLOTS_FIRST;
-    t->slot = must_alloc(SLOTS_FIRST * sizeof(struct cluster_member *));
+    t->slot = must_alloc(SLOTS_FIRST * sizeof(struct slot));
     return t;
 }
 
@@ -82,25 +88,25 @@ uint64_t cluster_members_id(const struct cluster_members *t, struct span name)
 static uint32_t slot_of(const struct cluster_members *t, uint64_t id, struct span name)
 {
     uint32_t i = (uint32_t)id & (t->slots - 1);
-    for (; t->slot[i]; i = (i + 1) & (t->slots - 1))
-        if (t->slot[i]->id == id && span_equal(cluster_member_name(t->slot[i]), name))
+    for (; t->slot[i].member; i = (i + 1) & (t->slots - 1))
+        if (t->slot[i].id == id && span_equal(cluster_member_name(t->slot[i].member), name))
             break;
     return i;
 }
 
 struct cluster_member *cluster_members_find(const struct cluster_members *t, struct span name)
 {
-    return t->slot[slot_of(t, cluster_members_id(t, name), name)];
+    return t->slot[slot_of(t, cluster_members_id(t, name), name)].member;
 }
 
 static void grow_slots(struct cluster_members *t)
 {
     free(t->slot);
     t->slots *= 2;
-    t->slot = must_alloc(t->slots * sizeof(struct cluster_member *));
+    t->slot = must_alloc(t->slots * sizeof(struct slot));
     for (uint32_t i = 0; i < t->count; i++) {
         struct cluster_member *m = t->order[IN_LIST].member[i];
-        t->slot[slot_of(t, m->id, cluster_member_name(m))] = m;
+        t->slot[slot_of(t, m->id, cluster_member_name(m))] = (struct slot){m->id, m};
     }
 }
 
@@ -108,14 +114,14 @@ static void grow_slots(struct cluster_members *t)
 static void clear_slot(struct cluster_members *t, uint32_t gap)
 {
     uint32_t mask = t->slots - 1;
-    for (uint32_t i = (gap + 1) & mask; t->slot[i]; i = (i + 1) & mask) {
-        uint32_t home = (uint32_t)t->slot[i]->id & mask;
+    for (uint32_t i = (gap + 1) & mask; t->slot[i].member; i = (i + 1) & mask) {
+        uint32_t home = (uint32_t)t->slot[i].id & mask;
         if (((i - home) & mask) < ((i - gap) & mask))
             continue;
         t->slot[gap] = t->slot[i];
         gap = i;
     }
-    t->slot[gap] = NULL;
+    t->slot[gap] = (struct slot){0};
 }
 
 static void place(struct cluster_members *t, unsigned o, uint32_t at, struct cluster_member *m)
@@ -161,9 +167,9 @@ enum err cluster_members_add(struct cluster_members *t, struct span name,
         grow_slots(t);
     uint64_t id = cluster_members_id(t, name);
     uint32_t slot = slot_of(t, id, name);
-    must(!t->slot[slot]);
+    must(!t->slot[slot].member);
     struct cluster_member *m = make_member(id, name);
-    t->slot[slot] = m;
+    t->slot[slot] = (struct slot){id, m};
     uint32_t last = t->count++;
     place(t, IN_LIST, last, m);
     for (unsigned o = IN_RING; o < ARRAY_LEN(t->order); o++) {
