@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#define HEAL_MAX_S 60     /* of a partition: that all are one again */
+#define HEAL_MAX_S 90     /* a reconnect (30 s), the longest suspicion (50 s), and to tell it */
 #define DEATH_MAX_S 120   /* until all know of it, at most */
 #define MOVE_MAX_S 180    /* a node that came back elsewhere at once: until all have it there */
 #define PAUSES_PERCENT 10 /* of anomalous nodes that go on, each 10 ms */
