@@ -103,15 +103,25 @@ static void choose(struct cache *c, const struct cache_ask *ask, struct memory_o
     if (is_plain(ask, o))
         return;
     struct policy_forms forms;
+    enum policy_encoding top = POLICY_IDENTITY;
     if (ask->memo)
-        policy_encoding_accept_again(ask->memo, &ask->request->fields, &out->accept);
+        top = policy_encoding_accept_again(ask->memo, &ask->request->fields, &out->accept);
     else
         policy_encoding_accept(&ask->request->fields, &out->accept);
     out->chose = true;
+    bool parts = asks_parts(ask->request), as_it_is = asks_untransformed(ask->request);
+    /* Nothing can be better than the best of all: most hits of forms. */
+    struct memory_object *best =
+        top == POLICY_IDENTITY || parts || as_it_is ? NULL : made_form(o, (uint8_t)top);
+    if (best) {
+        out->is = (struct policy_form){.how = POLICY_FORM_MADE, .encoding = top};
+        out->object = best;
+        return;
+    }
     describe(ask, o, arriving, first, &forms);
-    if (asks_untransformed(ask->request))
+    if (as_it_is)
         forms.made = forms.quick = forms.later = 0;
-    policy_encoding_pick(&out->accept, &forms, asks_parts(ask->request), &out->is);
+    policy_encoding_pick(&out->accept, &forms, parts, &out->is);
     if (out->is.wanted && c->tier.encoder)
         memory_encoder_ask(c->tier.encoder, o, out->is.wanted);
     if (out->is.how == POLICY_FORM_MADE) {

@@ -77,21 +77,28 @@ static const struct http_field *only_line(const struct http_fields *f)
     return only;
 }
 
-void policy_encoding_accept_again(struct policy_accept_memo *memo,
-                                  const struct http_fields *request, struct policy_accept *out)
+enum policy_encoding policy_encoding_accept_again(struct policy_accept_memo *memo,
+                                                  const struct http_fields *request,
+                                                  struct policy_accept *out)
 {
+    static const struct policy_forms all = {
+        .base = POLICY_IDENTITY, .made = POLICY_MAKEABLE | POLICY_BIT(POLICY_BROTLI)};
     const struct http_field *line = only_line(request);
     size_t len = line ? line->value.len : 0;
     if (len == 0 || len > sizeof(memo->text)) {
         policy_encoding_accept(request, out);
-        return;
+        return POLICY_IDENTITY;
     }
     if (len != memo->len || memcmp(memo->text, line->value.ptr, len) != 0) {
+        struct policy_form top;
         memcpy(memo->text, line->value.ptr, len);
         memo->len = len;
         policy_encoding_accept(request, &memo->accept);
+        policy_encoding_pick(&memo->accept, &all, false, &top);
+        memo->top = top.encoding;
     }
     *out = memo->accept;
+    return memo->top;
 }
 
 /* --- what is stored --- */

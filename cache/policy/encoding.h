@@ -37,15 +37,18 @@ struct policy_accept {
 };
 void policy_encoding_accept(const struct http_fields *request, struct policy_accept *out);
 /* The same, remembering the last text: browsers of a kind all send one. Zeroed; one thread's.
- */
+ * Returns what the client would get if every form were there; POLICY_IDENTITY also where that
+ * was not looked at. */
 #define POLICY_ACCEPT_TEXT 64
 struct policy_accept_memo {
     char text[POLICY_ACCEPT_TEXT];
     size_t len; /* 0: nothing is remembered */
     struct policy_accept accept;
+    enum policy_encoding top;
 };
-void policy_encoding_accept_again(struct policy_accept_memo *memo,
-                                  const struct http_fields *request, struct policy_accept *out);
+enum policy_encoding policy_encoding_accept_again(struct policy_accept_memo *memo,
+                                                  const struct http_fields *request,
+                                                  struct policy_accept *out);
 
 /* --- what is stored --- */
 

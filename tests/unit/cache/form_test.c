@@ -27,7 +27,9 @@ static int set_up(void **state)
 static struct client *ask(struct scene *s, const char *target, const char *headers)
 {
     struct client *c = client_ask(s, HTTP_GET, target, headers);
+    static struct policy_accept_memo memo;
     c->ask.variants = &variants; /* a look-up needs none */
+    c->ask.memo = &memo;
     return c;
 }
 

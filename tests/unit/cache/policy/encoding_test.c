@@ -80,9 +80,20 @@ static void test_accept_again(void **state)
         arena_init(&arena, 65536);
         struct http_fields f = lines(&arena, accept_rows[i / 2].request);
         policy_encoding_accept(&f, &want);
-        policy_encoding_accept_again(&memo, &f, &got);
+        enum policy_encoding top = policy_encoding_accept_again(&memo, &f, &got);
         if (memcmp(&got, &want, sizeof(got)) != 0)
             fail_msg("%s, time %zu", accept_rows[i / 2].why, i % 2 + 1);
+        /* Whatever forms there are beside it, nothing else is picked. */
+        for (unsigned made = 0; top != POLICY_IDENTITY && made < 16; made++)
+            for (unsigned base = 0; base < POLICY_ENCODINGS; base++) {
+                struct policy_forms forms = {
+                    .base = (enum policy_encoding)base,
+                    .made = (uint8_t)((made | POLICY_BIT(top)) & ~(1u << base))};
+                struct policy_form is;
+                policy_encoding_pick(&got, &forms, false, &is);
+                if (is.encoding != top)
+                    fail_msg("%s: top %d, picked %d", accept_rows[i / 2].why, top, is.encoding);
+            }
         arena_fini(&arena);
     }
 }
