@@ -136,7 +136,9 @@ void cache_form_choose(struct cache *c, const struct cache_ask *ask, struct memo
     choose(c, ask, o, arriving, first, out);
     if (out->is.refused)
         counter_add(COUNTER_IDENTITY_REFUSED, 1);
-    if (out->object != o && c->tier.encoder)
+    /* Made better when it is hot, unless the configuration makes it no more. */
+    if (out->object != o && c->tier.encoder && ask->variants &&
+        (encodes(ask->variants) & POLICY_BIT(out->object->encoding)))
         memory_encoder_used(c->tier.encoder, o, out->object);
 }
 
