@@ -15,14 +15,27 @@
 
 struct admin;
 
+/* How far a purge has come; each stage at most once, in this order, some left out. */
+enum admin_purge_stage {
+    ADMIN_PURGE_HERE,       /* on this node's disk */
+    ADMIN_PURGE_SETTLED,    /* on that of all members that can be reached; not of all */
+    ADMIN_PURGE_EVERYWHERE, /* of every member: 200. The last call */
+};
 /* A purge of one or more selectors that was taken together. */
 struct admin_purge_done {
-    enum err err;         /* ERR_OK: synced to disk, in effect on every member that counts;
-                           * ERR_SYNTAX: a selector cannot be normalised here, nothing was done;
-                           * others: in effect here, but not durable: 503 */
+    enum err err; /* ERR_OK: the stage counts;
+                   * ERR_SYNTAX: a selector cannot be normalised here, nothing was done;
+                   * others: in effect here, but not durable: 503. The last call, but
+                   * for ERR_OK before EVERYWHERE */
+    enum admin_purge_stage stage;
     uint64_t stream, seq; /* of the last record; those before it are dense below */
 };
-/* `ticket` is what admin gave. */
+enum admin_purge_confirmed {
+    ADMIN_PURGE_APPLIED,
+    ADMIN_PURGE_PENDING,
+    ADMIN_PURGE_UNREACHABLE
+};
+/* `ticket` is what admin gave. Not once but once for each stage (see struct above). */
 typedef void admin_purge_answered(struct admin *a, uint64_t ticket,
                                   const struct admin_purge_done *done);
 typedef void admin_purge_counted(struct admin *a, uint64_t ticket, uint64_t objects);
@@ -95,6 +108,13 @@ struct admin_actions {
     /* In effect at once for every worker, then written to the log. */
     void (*purge)(void *node, const struct purge *purges, uint32_t count,
                   admin_purge_answered *answered, struct admin *a, uint64_t ticket);
+    /* Nobody waits for that ticket any more. */
+    void (*purge_leave)(void *node, uint64_t ticket);
+    /* Which members have confirmed it, this node first. ERR_NOT_FOUND. */
+    enum err (*purge_confirmations)(void *node, uint64_t stream, uint64_t seq,
+                                    void (*tell)(void *user, struct span id,
+                                                 enum admin_purge_confirmed state),
+                                    void *user);
     /* How many known objects they would name; off the control thread. */
     void (*purge_count)(void *node, const struct purge *purges, uint32_t count,
                         admin_purge_counted *counted, struct admin *a, uint64_t ticket);

@@ -15,8 +15,10 @@
 #include "cache/lookup.h"
 
 enum cache_take {
-    CACHE_TAKE_BODY, /* give body bytes, then end or fail */
-    CACHE_TAKE_DONE, /* nothing more is wanted: read and drop what follows, or close */
+    CACHE_TAKE_BODY,    /* give body bytes, then end or fail */
+    CACHE_TAKE_DONE,    /* nothing more is wanted: read and drop what follows, or close */
+    CACHE_TAKE_REFUSED, /* a peer's answer that may be older than a purge known here: nothing
+                         * was taken, ask somebody else */
 };
 
 /* How a fetch without a usable response failed; becomes 502 or 504 and Proxy-Status. */
@@ -65,6 +67,9 @@ bool cache_intake_request_fields(struct cache_intake *i, struct http_fields *fie
                                  struct arena *a);
 /* When the request was sent: fixes requested_at_s and the fill_no. Again on a retry. */
 void cache_intake_sent(struct cache_intake *i, int64_t now_s);
+/* Before the response: it comes from a peer's cache, which may not know purges from this number
+ * on (cluster/purge_recent.h; 0: it knows all). Off again with the next cache_intake_sent. */
+void cache_intake_from_peer(struct cache_intake *i, uint64_t oldest_unknown);
 void cache_intake_interim(struct cache_intake *i, const struct http_response *r);
 enum cache_take cache_intake_response(struct cache_intake *i, const struct http_response *r,
                                       int64_t now_s);

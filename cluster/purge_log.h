@@ -39,6 +39,7 @@
 
 #include "base/hash.h"
 #include "cluster/purge_record.h"
+#include "cluster/vector.h"
 
 #define CLUSTER_PURGE_BATCH 256
 #define CLUSTER_PURGE_PENDING 65536u
@@ -68,6 +69,53 @@ void cluster_purge_log_keep(struct cluster_purge_log *l, int64_t keep_s); /* a r
 NODISCARD enum err cluster_purge_log_accept(struct cluster_purge_log *l, const struct purge *p,
                                             uint64_t apply_no, uint64_t dedup, int64_t now_s,
                                             uint64_t ticket, struct cluster_purge_id *out_id);
+/* --- records of other nodes, and of this node's earlier logs --- */
+
+/* Was it taken in: synced, on its way to the disk, or superseded since? */
+bool cluster_purge_log_has(const struct cluster_purge_log *l, struct cluster_purge_id id);
+bool cluster_purge_log_knows(const struct cluster_purge_log *l, uint64_t dedup);
+/* In effect here under r->apply_no already; copied. In any order within a stream, each once
+ * (must not be `has`); the stream's synced_seq rises over what is without a gap. ERR_LIMIT:
+ * too much waits, nothing was taken, it will have to come again. ERR_REFUSED: it says that it
+ * is of this start's own stream. */
+NODISCARD enum err cluster_purge_log_receive(struct cluster_purge_log *l,
+                                             const struct cluster_purge_record *r,
+                                             uint64_t ticket);
+/* What is missing of `stream` up to `through` was superseded by what is here or was received
+ * before this call: the stream's synced_seq rises to it with the batch that writes that. */
+void cluster_purge_log_cover(struct cluster_purge_log *l, uint64_t stream, uint64_t through);
+/* The safe fallback: what `stream` held up to `through` is gone. Everything was distrusted
+ * under `apply_no`; the floor and the row are written in one transaction. */
+void cluster_purge_log_fall_back(struct cluster_purge_log *l, uint64_t stream, uint64_t through,
+                                 uint64_t apply_no, bool hard);
+/* Only what is synced. *_serial changes whenever it does. */
+void cluster_purge_log_vector(const struct cluster_purge_log *l, struct cluster_vector *out);
+uint64_t cluster_purge_log_serial(const struct cluster_purge_log *l);
+uint64_t cluster_purge_log_synced(const struct cluster_purge_log *l, uint64_t stream);
+uint64_t cluster_purge_log_floor(const struct cluster_purge_log *l, uint64_t stream);
+uint64_t cluster_purge_log_own_stream(const struct cluster_purge_log *l); /* 0: none yet */
+/* Synced records of `stream` above `after`, by rising seq, as long as `tell` says true (it may
+ * refuse one: that is not counted). *out_through: so far all that is left of the stream was
+ * told; the stream's synced_seq when nothing more is there. ERR_CORRUPT, ERR_SYS. */
+NODISCARD enum err
+cluster_purge_log_read(struct cluster_purge_log *l, uint64_t stream, uint64_t after,
+                       bool (*tell)(void *user, const struct cluster_purge_record *r),
+                       void *user, uint64_t *out_through);
+
+/* Whose confirmation counts (docs/purge.md, "A member"): kept in the log's environment. */
+struct cluster_purge_member {
+    struct span id;
+    uint32_t generation; /* even: counts; odd: forgotten. The higher one is the later word */
+    bool left;           /* said that it goes: does not count until it is seen again */
+};
+/* Written with the next batch. ERR_LIMIT: CLUSTER_PURGE_MEMBERS. */
+NODISCARD enum err cluster_purge_log_set_member(struct cluster_purge_log *l,
+                                                const struct cluster_purge_member *m);
+void cluster_purge_log_members(const struct cluster_purge_log *l,
+                               void (*each)(void *user, const struct cluster_purge_member *m),
+                               void *user);
+#define CLUSTER_PURGE_MEMBERS 16384u
+
 /* No object that a purge with a number <= `apply_no` names is left anywhere. */
 void cluster_purge_log_swept(struct cluster_purge_log *l, uint64_t apply_no);
 
