@@ -22,6 +22,19 @@ static void purge(void *node, const struct purge *purges, uint32_t count,
     node_purges_apply(n->purges, confs, conf_count, purges, count, answered, a, ticket);
 }
 
+static void purge_leave(void *node, uint64_t ticket)
+{
+    node_purges_leave(((struct node *)node)->purges, ticket);
+}
+
+static enum err purge_confirmations(void *node, uint64_t stream, uint64_t seq,
+                                    void (*tell)(void *user, struct span id,
+                                                 enum admin_purge_confirmed state),
+                                    void *user)
+{
+    return node_purges_confirmations(((struct node *)node)->purges, stream, seq, tell, user);
+}
+
 static void purge_count(void *node, const struct purge *purges, uint32_t count,
                         admin_purge_counted *counted, struct admin *a, uint64_t ticket)
 {
@@ -197,6 +210,8 @@ static bool ready(void *node)
 
 const struct admin_actions node_actions = {
     .purge = purge,
+    .purge_leave = purge_leave,
+    .purge_confirmations = purge_confirmations,
     .purge_count = purge_count,
     .purge_find = purge_find,
     .purge_list = purge_list,

@@ -35,7 +35,9 @@ static void log_answered(void *user, uint64_t ticket, enum err err)
 {
     /* NOLINTNEXTLINE(performance-no-int-to-ptr): a ticket is the address that we gave */
     struct waiting *w = (struct waiting *)(uintptr_t)ticket;
-    struct admin_purge_done done = {.err = err, .stream = w->id.stream, .seq = w->id.seq};
+    /* Alone, this disk is every member's. */
+    struct admin_purge_done done = {
+        .err = err, .stage = ADMIN_PURGE_EVERYWHERE, .stream = w->id.stream, .seq = w->id.seq};
     (void)user;
     w->answered(w->admin, w->ticket, &done);
     free(w);
@@ -239,6 +241,12 @@ void node_purges_apply(struct node_purges *p, const struct conf *const *confs,
     answered(a, ticket, &(struct admin_purge_done){.err = err});
 }
 
+/* The log answers in any case, and only once. */
+void node_purges_leave(struct node_purges *p, uint64_t ticket)
+{
+    (void)p, (void)ticket;
+}
+
 /* --- count --- */
 
 struct counting {
@@ -345,6 +353,25 @@ void node_purges_list(struct node_purges *p, int64_t since_s, uint32_t limit,
 {
     struct telling t = {tell, user};
     (void)cluster_purge_log_list(p->log, since_s, limit, tell_record, &t);
+}
+
+enum err node_purges_confirmations(struct node_purges *p, uint64_t stream, uint64_t seq,
+                                   void (*tell)(void *user, struct span id,
+                                                enum admin_purge_confirmed state),
+                                   void *user)
+{
+    switch (cluster_purge_log_state(p->log, (struct cluster_purge_id){stream, seq})) {
+    case CLUSTER_PURGE_UNKNOWN:
+        return ERR_NOT_FOUND;
+    case CLUSTER_PURGE_PENDING_HERE:
+        tell(user, span_text(p->node_id), ADMIN_PURGE_PENDING);
+        return ERR_OK;
+    case CLUSTER_PURGE_SYNCED:
+    case CLUSTER_PURGE_SUPERSEDED:
+        break;
+    }
+    tell(user, span_text(p->node_id), ADMIN_PURGE_APPLIED);
+    return ERR_OK;
 }
 
 void node_purges_figures(const struct node_purges *p, struct admin_figures *out)

@@ -38,12 +38,17 @@ void node_purges_rename(struct node_purges *p, const struct conf *conf);
 void node_purges_apply(struct node_purges *p, const struct conf *const *confs,
                        uint32_t conf_count, const struct purge *purges, uint32_t count,
                        admin_purge_answered *answered, struct admin *a, uint64_t ticket);
+void node_purges_leave(struct node_purges *p, uint64_t ticket);
 void node_purges_count(struct node_purges *p, struct setup *setup, const struct purge *purges,
                        uint32_t count, admin_purge_counted *counted, struct admin *a,
                        uint64_t ticket);
 enum err node_purges_find(struct node_purges *p, uint64_t stream, uint64_t seq,
                           void (*tell)(void *user, const struct admin_purge_record *r),
                           void *user);
+enum err node_purges_confirmations(struct node_purges *p, uint64_t stream, uint64_t seq,
+                                   void (*tell)(void *user, struct span id,
+                                                enum admin_purge_confirmed state),
+                                   void *user);
 void node_purges_list(struct node_purges *p, int64_t since_s, uint32_t limit,
                       void (*tell)(void *user, const struct admin_purge_record *r), void *user);
 void node_purges_figures(const struct node_purges *p, struct admin_figures *out);

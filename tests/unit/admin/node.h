@@ -41,7 +41,7 @@ static void node_purge(void *user, const struct purge *purges, uint32_t count,
     n->admin = a;
     n->ticket = ticket;
     n->seq += count;
-    struct admin_purge_done done = {n->at_once_err, 0xabc, n->seq};
+    struct admin_purge_done done = {n->at_once_err, ADMIN_PURGE_EVERYWHERE, 0xabc, n->seq};
     if (n->at_once)
         answered(a, ticket, &done);
 }

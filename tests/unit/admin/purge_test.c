@@ -133,7 +133,7 @@ static void test_selector_limits(void **state)
 
 static void finish(struct node *n, enum err err)
 {
-    struct admin_purge_done done = {err, 0xabc, n->seq};
+    struct admin_purge_done done = {err, ADMIN_PURGE_EVERYWHERE, 0xabc, n->seq};
     n->answered(n->admin, n->ticket, &done);
 }
 

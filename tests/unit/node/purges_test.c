@@ -151,6 +151,21 @@ static void keep_record(void *user, const struct admin_purge_record *r)
     *(struct admin_purge_record *)user = *r;
 }
 
+static void keep_confirmed(void *user, struct span id, enum admin_purge_confirmed state)
+{
+    assert_true(span_equal(id, SPAN("n1")));
+    *(int *)user = (int)state;
+}
+
+static int confirmed(struct scene *s, uint64_t seq)
+{
+    int state = -1;
+    uint64_t stream = s->done.stream;
+    enum err err = node_purges_confirmations(s->purges, stream, seq, keep_confirmed, &state);
+    assert_int_equal(err, state < 0 ? ERR_NOT_FOUND : ERR_OK);
+    return state;
+}
+
 /* --- tests --- */
 
 static void test_answered_when_synced(void **state)
@@ -166,7 +181,10 @@ static void test_answered_when_synced(void **state)
     wait_answers(&s, 1);
     assert_int_equal(s.ticket, 42);
     assert_int_equal(s.done.err, ERR_OK);
+    assert_int_equal(s.done.stage, ADMIN_PURGE_EVERYWHERE);
     assert_int_equal(s.done.seq, 3);
+    assert_int_equal(confirmed(&s, 3), ADMIN_PURGE_APPLIED);
+    assert_int_equal(confirmed(&s, 4), -1);
     assert_int_equal(node_purges_find(s.purges, s.done.stream, 3, keep_record, &r), ERR_OK);
     assert_int_equal(r.purge.kind, PURGE_TAG);
     assert_true(r.synced);
@@ -186,7 +204,10 @@ static void test_superseded_is_not_lost(void **state)
     wait_answers(&s, 1);
     struct admin_purge_done first = s.done;
     apply(&s, &a, 1, 2);
+    assert_int_equal(confirmed(&s, first.seq + 1), ADMIN_PURGE_PENDING);
+    node_purges_leave(s.purges, 7); /* not one of ours */
     wait_answers(&s, 2);
+    assert_int_equal(confirmed(&s, first.seq), ADMIN_PURGE_APPLIED);
     assert_int_equal(node_purges_find(s.purges, first.stream, first.seq, keep_record, &r),
                      ERR_OK);
     assert_int_equal(r.purge.kind, 0);
