@@ -215,6 +215,28 @@ enum err cache_purge(struct cache *c, const struct purge *p, uint64_t apply_no,
     return e;
 }
 
+enum err cache_purge_numbered(struct cache *c, const struct purge *p, const struct conf *conf,
+                              void (*numbered)(void *user, uint64_t apply_no), void *user,
+                              uint64_t *out_apply_no)
+{
+    uint64_t no = cache_apply_no_next(c);
+    numbered(user, no);
+    *out_apply_no = no;
+    return cache_purge(c, p, no, conf);
+}
+
+void cache_keep_purges(struct cache *c, uint64_t from)
+{
+    memory_epoch_keep(c->tier.epoch, from);
+}
+
+void cache_set_caution(struct cache *c, bool on)
+{
+    /* A number of its own, so that what is sent from now on is not taken for older. */
+    uint64_t below = on ? memory_epoch_step(c->tier.epoch) : 0;
+    atomic_store_explicit(&c->tier.doubted_below, below, memory_order_release);
+}
+
 uint64_t cache_purges_swept(const struct cache *c)
 {
     return memory_epoch_swept(c->tier.epoch);

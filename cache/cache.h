@@ -39,16 +39,21 @@ uint64_t cache_apply_no_next(struct cache *c); /* control only: the next apply_n
  * applicable under this configuration (told to the caller, harmless). */
 NODISCARD enum err cache_purge(struct cache *c, const struct purge *p, uint64_t apply_no,
                                const struct conf *conf);
-/* While this node may not know all purges (docs/purge.md, "Coming back"): what was filled up to
- * now is validated before it is used, as after a soft purge of everything; off: trusted again,
- * but for what purges say. Control; a lookup compares one number. */
+/* While this node may not know all purges (docs/purge.md, "Coming back"): what was sent for up
+ * to now is validated before it is used, as after a soft purge of everything; off: trusted
+ * again, but for what purges say. On again: what came meanwhile, too. Control; a lookup
+ * compares one number. */
 void cache_set_caution(struct cache *c, bool on);
 /* As cache_purge, but the number is told to `numbered` after it was taken and before the purge
- * takes effect (cluster/purge_recent.h). */
+ * takes effect (cluster/purge_recent.h). A number is taken and told also with ERR_SYNTAX, of a
+ * purge that names nothing here. */
 NODISCARD enum err cache_purge_numbered(struct cache *c, const struct purge *p,
                                         const struct conf *conf,
                                         void (*numbered)(void *user, uint64_t apply_no),
                                         void *user, uint64_t *out_apply_no);
+/* Names purged from this number on stay known, though no object here needs them: a peer's
+ * answer may have them (cache/intake.h). 0: none. Control, before cache_tick. */
+void cache_keep_purges(struct cache *c, uint64_t from);
 /* No object that a purge with a number up to this one names is left anywhere. */
 uint64_t cache_purges_swept(const struct cache *c);
 /* How many known objects a purge would name (dry_run); may take long: background thread. */

@@ -24,6 +24,13 @@ struct cache {
     struct letter_mailbox *control;
 };
 
+/* While this node may not know all purges: was it sent before that began? Then it counts as
+ * purged softly, though nothing is noted in it. */
+static inline bool cache_is_doubted(const struct memory_tier *t, uint64_t fill_no)
+{
+    return fill_no < atomic_load_explicit(&t->doubted_below, memory_order_acquire);
+}
+
 /* The names of a request's object; tags are left empty. */
 static inline struct memory_names cache_names(const struct policy_key *key,
                                               const struct conf_site *site)

@@ -35,8 +35,9 @@ static const char *state_of(const struct telling *t, const struct memory_object 
     enum memory_purged is = memory_epoch_check(t->cache->tier.epoch, &n, o->fill_no, NULL);
     if (is == MEMORY_PURGED_HARD)
         return "purged";
-    bool soft =
-        is == MEMORY_PURGED_SOFT || atomic_load_explicit(&o->soft_purged, memory_order_relaxed);
+    bool soft = is == MEMORY_PURGED_SOFT ||
+                atomic_load_explicit(&o->soft_purged, memory_order_relaxed) ||
+                cache_is_doubted(&t->cache->tier, o->fill_no);
     return !soft && policy_freshness_left_s(&o->facts, t->now_s) > 0 ? "fresh" : "stale";
 }
 

@@ -8,6 +8,7 @@
 #include "cache/memory/deposit.h"
 #include "cache/memory/fill.h"
 #include "cache/memory/object.h"
+#include "cache/peer.h"
 #include "cache/policy/encoding.h"
 #include "cache/policy/invalidate.h"
 #include "cache/policy/validate.h"
@@ -100,8 +101,15 @@ bool cache_intake_request_fields(struct cache_intake *i, struct http_fields *fie
 void cache_intake_sent(struct cache_intake *i, int64_t now_s)
 {
     i->requested_at_s = now_s;
+    i->from_peer = false;
     atomic_store_explicit(&i->fill->fill_no, memory_epoch_now(tier_of(i)->epoch),
                           memory_order_release);
+}
+
+void cache_intake_from_peer(struct cache_intake *i, uint64_t oldest_unknown)
+{
+    i->from_peer = true;
+    i->oldest_unknown = oldest_unknown;
 }
 
 void cache_intake_interim(struct cache_intake *i, const struct http_response *r)
@@ -357,6 +365,8 @@ enum cache_take cache_intake_response(struct cache_intake *i, const struct http_
 {
     struct detail *d = i->detail;
     must(!i->began && !d->over);
+    if (i->from_peer && !cache_peer_may_be_taken(i, r))
+        return CACHE_TAKE_REFUSED;
     i->began = true;
     enum cache_take take = respond(i, r, now_s);
     d->over = d->over || take == CACHE_TAKE_DONE;

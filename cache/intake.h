@@ -48,7 +48,8 @@ struct cache_intake {
     struct letter_mailbox *mailbox;
     void (*room)(struct cache_intake *i);
     int64_t requested_at_s;
-    bool pass, plain, began, head_given, body_wanted, paused, posted;
+    uint64_t oldest_unknown; /* with from_peer */
+    bool pass, plain, began, head_given, body_wanted, paused, posted, from_peer;
     void *detail; /* the implementation's own, owned */
 };
 
@@ -68,7 +69,9 @@ bool cache_intake_request_fields(struct cache_intake *i, struct http_fields *fie
 /* When the request was sent: fixes requested_at_s and the fill_no. Again on a retry. */
 void cache_intake_sent(struct cache_intake *i, int64_t now_s);
 /* Before the response: it comes from a peer's cache, which may not know purges from this number
- * on (cluster/purge_recent.h; 0: it knows all). Off again with the next cache_intake_sent. */
+ * on (cluster/purge_recent.h; 0: it knows all, UINT64_MAX: nothing is known). The answer is
+ * refused when one of these names it, or could (cache/peer.h). Off again with the next
+ * cache_intake_sent. */
 void cache_intake_from_peer(struct cache_intake *i, uint64_t oldest_unknown);
 void cache_intake_interim(struct cache_intake *i, const struct http_response *r);
 enum cache_take cache_intake_response(struct cache_intake *i, const struct http_response *r,

@@ -34,6 +34,7 @@ bool cache_renew_was_fresh(const struct cache_intake *i)
     const struct memory_object *o = i->validating;
     const struct policy_wish none = POLICY_WISH_NONE;
     return o && !atomic_load_explicit(&o->soft_purged, memory_order_relaxed) &&
+           !cache_is_doubted(&i->cache->tier, o->fill_no) &&
            cache_renew_purged(i, o, o->fill_no) == MEMORY_PURGED_NOT &&
            policy_freshness_reuse(&o->facts, &none, i->requested_at_s) == POLICY_REUSE_FRESH;
 }
@@ -159,6 +160,7 @@ static bool may_serve_stale(const struct cache_intake *i, int64_t now_s)
     int64_t grace_s = i->route->ttl.grace_s;
     struct policy_wish wish = POLICY_WISH_NONE;
     bool soft = atomic_load_explicit(&old->soft_purged, memory_order_relaxed) ||
+                cache_is_doubted(&i->cache->tier, old->fill_no) ||
                 cache_renew_purged(i, old, old->fill_no) != MEMORY_PURGED_NOT;
     if (soft && f->stale_error_s <= 0 && f->stale_refresh_s <= 0 &&
         (grace_s <= 0 || f->windows_only))

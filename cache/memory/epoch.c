@@ -39,8 +39,10 @@ struct memory_epoch {
     uint64_t reserved[MEMORY_EPOCH_RESERVED];
     uint32_t reserved_count;
     atomic_uint names;
-    atomic_uint kept;    /* names and prefixes for one site: what no sweep forgets */
-    atomic_ullong swept; /* no purge up to this number is needed any more */
+    atomic_uint kept;        /* names and prefixes for one site: what no sweep forgets */
+    atomic_ullong swept;     /* no purge up to this number is needed any more */
+    atomic_ullong forgotten; /* names up to this number may have left */
+    uint64_t keep;           /* names from this number on stay; 0: none */
 };
 
 static struct table *create_table(uint32_t size)
@@ -453,12 +455,22 @@ uint64_t memory_epoch_apply_now(struct memory_epoch *e, const struct memory_purg
     return no;
 }
 
+uint64_t memory_epoch_step(struct memory_epoch *e)
+{
+    pthread_mutex_lock(&e->write_lock);
+    uint64_t no = ++e->counter;
+    publish(e);
+    pthread_mutex_unlock(&e->write_lock);
+    return no;
+}
+
 static bool forget(atomic_ullong *at, uint64_t no)
 {
     uint64_t is = atomic_load_explicit(at, memory_order_relaxed);
     if (is > no)
         return false;
-    atomic_store_explicit(at, 0, memory_order_relaxed);
+    /* Released: who finds the name gone finds `forgotten` raised. */
+    atomic_store_explicit(at, 0, memory_order_release);
     return is != 0;
 }
 
@@ -512,6 +524,9 @@ static unsigned forget_prefixes(struct memory_epoch *e, uint64_t no, uint64_t *l
 unsigned memory_epoch_forget(struct memory_epoch *e, uint64_t no)
 {
     pthread_mutex_lock(&e->write_lock);
+    if (e->keep && e->keep <= no)
+        no = e->keep - 1;
+    raise_to(&e->forgotten, no);
     uint64_t lowest = lower(no + 1, atomic_load_explicit(&e->all_hard, memory_order_relaxed));
     lowest = lower(lowest, atomic_load_explicit(&e->all_soft, memory_order_relaxed));
     unsigned count = forget_names(e, no, &lowest) + forget_prefixes(e, no, &lowest);
@@ -523,6 +538,18 @@ unsigned memory_epoch_forget(struct memory_epoch *e, uint64_t no)
 uint64_t memory_epoch_swept(const struct memory_epoch *e)
 {
     return atomic_load_explicit(&e->swept, memory_order_relaxed);
+}
+
+void memory_epoch_keep(struct memory_epoch *e, uint64_t from)
+{
+    pthread_mutex_lock(&e->write_lock);
+    e->keep = from;
+    pthread_mutex_unlock(&e->write_lock);
+}
+
+uint64_t memory_epoch_forgotten(const struct memory_epoch *e)
+{
+    return atomic_load_explicit(&e->forgotten, memory_order_acquire);
 }
 
 void memory_epoch_figures(const struct memory_epoch *e, struct memory_epoch_figures *out)

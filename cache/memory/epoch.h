@@ -67,6 +67,9 @@ uint64_t memory_epoch_apply_now(struct memory_epoch *e, const struct memory_purg
 void memory_epoch_skip(struct memory_epoch *e, uint64_t apply_no);
 /* The fill_no of a fetch that is sent now. */
 uint64_t memory_epoch_now(const struct memory_epoch *e);
+/* A number of its own for no purge: what was sent before has a lower fill_no, what is sent from
+ * now on none below it (but while an earlier number is reserved). */
+uint64_t memory_epoch_step(struct memory_epoch *e);
 
 uint64_t memory_epoch_tag(const struct memory_epoch *e, struct span tag);
 /* `memo` (may be NULL) remembers the version at which nothing matched. */
@@ -76,6 +79,11 @@ enum memory_purged memory_epoch_check(struct memory_epoch *e, const struct memor
  * anywhere, on disk neither (docs/purge.md, Fences). Purges of everything stay, and names for
  * one site: whoever sweeps does not know an object's site. How many left. */
 unsigned memory_epoch_forget(struct memory_epoch *e, uint64_t no);
+/* Names with a number from this one on do not leave (0: none is kept). */
+void memory_epoch_keep(struct memory_epoch *e, uint64_t from);
+/* Names with numbers up to this one may have left. To be asked after a check that found
+ * nothing, where what lies elsewhere counts, too. */
+uint64_t memory_epoch_forgotten(const struct memory_epoch *e);
 /* No purge with a number up to this one is needed any more. */
 uint64_t memory_epoch_swept(const struct memory_epoch *e);
 

@@ -30,6 +30,7 @@ struct memory_tier {
     struct hash_key secret;         /* of keys and tags; the store's, when there is one */
     uint64_t memory_max_bytes, object_max_bytes, max_objects;
     bool verify;
+    atomic_ullong doubted_below;  /* fill_no: what was sent before is validated; 0: trusted */
     atomic_ullong memory_bytes;   /* of objects and of bodies on their way */
     atomic_ullong resident;       /* objects in RAM */
     atomic_ullong bodies;         /* the last body_no */

@@ -335,6 +335,42 @@ static void test_what_is_swept(void **state)
     memory_epoch_destroy(e);
 }
 
+/* What is checked for somebody else's sake: names that are kept for it, and what may be gone.
+ */
+static void test_kept_for_others(void **state)
+{
+    (void)state;
+    struct memory_epoch *e = memory_epoch_create(&key, BOOT);
+    assert_int_equal(memory_epoch_forgotten(e), 0);
+    purge_url(e, "a.b/1", memory_epoch_reserve(e));
+    purge_url(e, "a.b/2", memory_epoch_reserve(e));
+    purge_url(e, "a.b/3", memory_epoch_reserve(e));
+    memory_epoch_keep(e, FIRST + 2);
+    assert_int_equal(memory_epoch_forget(e, FIRST + 3), 1);
+    assert_int_equal(memory_epoch_forgotten(e), FIRST + 1);
+    assert_int_equal(memory_epoch_swept(e), FIRST + 1);
+    memory_epoch_keep(e, FIRST + 9); /* higher than what may go */
+    assert_int_equal(memory_epoch_forget(e, FIRST + 2), 1);
+    assert_int_equal(memory_epoch_forgotten(e), FIRST + 2);
+    memory_epoch_keep(e, 0);
+    assert_int_equal(memory_epoch_forget(e, FIRST + 3), 1);
+    assert_int_equal(memory_epoch_forgotten(e), FIRST + 3);
+    memory_epoch_destroy(e);
+}
+
+static void test_step(void **state)
+{
+    (void)state;
+    struct memory_epoch *e = memory_epoch_create(&key, BOOT);
+    uint64_t before = memory_epoch_now(e);
+    uint64_t no = memory_epoch_step(e);
+    assert_true(before < no);
+    assert_true(memory_epoch_now(e) >= no);
+    assert_true(memory_epoch_reserve(e) > no);
+    assert_true(memory_epoch_now(e) >= no); /* of a later purge nothing is older */
+    memory_epoch_destroy(e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +378,8 @@ int main(void)
         cmocka_unit_test(test_memo),
         cmocka_unit_test(test_reserved),
         cmocka_unit_test(test_numbers_of_earlier_starts),
+        cmocka_unit_test(test_kept_for_others),
+        cmocka_unit_test(test_step),
         cmocka_unit_test(test_growth_and_forgetting),
         cmocka_unit_test(test_too_many_prefixes_widen),
         cmocka_unit_test(test_deep_directories),
