@@ -17,6 +17,8 @@ static _Thread_local struct block *mine;
 #define LABEL(c, name, label, help) [c] = {name, label, help}
 #define REQUESTS "requests received"
 #define RESPONSES "responses sent, by class of status"
+#define PEER_HANDSHAKES "handshakes on the peer port"
+#define PEER_REQUESTS "requests of other nodes"
 #define LOOKUPS "requests by how the cache answered"
 #define FORMS "encodings of objects made and kept"
 #define ENCODER_IN "bytes of bodies encoded (identity: decoded), before"
@@ -118,6 +120,20 @@ static const struct counter_info infos[] = {
     PLAIN(COUNTER_RELOADS_REFUSED, "perigee_reloads_refused_total", "configurations refused"),
     PLAIN(COUNTER_ACCESS_LOG_DROPPED, "perigee_access_log_dropped_total",
           "access log lines dropped because the disk was slow"),
+    PLAIN(COUNTER_PEER_CONNECTIONS, "perigee_peer_connections_total",
+          "connections from other nodes accepted"),
+    PLAIN(COUNTER_PEER_CONNECTIONS_CLOSED, "perigee_peer_connections_closed_total",
+          "connections from other nodes that ended"),
+    PLAIN(COUNTER_PEER_CONNECTIONS_REFUSED, "perigee_peer_connections_refused_total",
+          "connections to the peer port closed at once, because there were too many"),
+    LABEL(COUNTER_PEER_HANDSHAKES, "perigee_peer_handshakes_total", "result=\"ok\"",
+          PEER_HANDSHAKES),
+    LABEL(COUNTER_PEER_HANDSHAKES_FAILED, "perigee_peer_handshakes_total", "result=\"failed\"",
+          PEER_HANDSHAKES),
+    LABEL(COUNTER_PEER_REQUESTS_OBJECT, "perigee_peer_requests_total", "kind=\"object\"",
+          PEER_REQUESTS),
+    LABEL(COUNTER_PEER_REQUESTS_CONTROL, "perigee_peer_requests_total", "kind=\"control\"",
+          PEER_REQUESTS),
     PLAIN(COUNTER_H2_CALM, "perigee_h2_calm_total",
           "HTTP/2 connections ended with ENHANCE_YOUR_CALM"),
     PLAIN(COUNTER_LOOP_TURNS_OVER_10MS, "perigee_loop_turns_over_10ms_total",

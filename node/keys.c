@@ -3,110 +3,51 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/crypto.h"
+#include "conf/lines.h"
 
-#define SECRET_BYTES 32
+_Static_assert(IO_SECRETS_MAX == WIRE_KEYS_MAX, "each secret has its key");
+
 #define KEPT_NEW NODE_KEYS_KEPT ".new"
 #define HASH_WORD "from "
 
-/* --- files of lines --- */
+/* --- what the files say --- */
 
-/* At most NODE_KEYS_FILE_MAX + 1 bytes. ERR_SYS with errno. */
-static enum err read_all(int fd, struct buf *out)
+enum err node_keys_secrets(const struct conf_cluster *c, struct io_secrets **out,
+                           struct conf_faults *faults)
 {
-    for (;;) {
-        char *room = buf_reserve(out, NODE_KEYS_FILE_MAX + 1 - buf_len(out));
-        must(room);
-        ssize_t got = read(fd, room, NODE_KEYS_FILE_MAX + 1 - buf_len(out));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return ERR_SYS;
-        buf_grew(out, (size_t)got);
-        if (got == 0 || buf_len(out) > NODE_KEYS_FILE_MAX)
-            return ERR_OK;
-    }
+    *out = NULL;
+    if (!c->on || !*c->secret_file)
+        return ERR_OK;
+    *out = io_secrets_read(c->secret_file, c->secret_place, faults);
+    return *out ? ERR_OK : ERR_REFUSED;
 }
 
-static enum err read_file(int folder_fd, const char *path, struct buf *out)
+/* As many as there are secrets fit: IO_SECRETS_MAX. */
+static enum err derive(const struct io_secrets *secrets, struct wire_keyring *ring)
 {
-    int fd = openat(folder_fd, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        return ERR_SYS;
-    enum err err = read_all(fd, out);
-    int why = errno;
-    close(fd);
-    errno = why;
+    struct wire_key key;
+    enum err err = ERR_OK;
+    for (unsigned i = 0; i < io_secrets_count(secrets) && err == ERR_OK; i++) {
+        err = wire_keyring_derive(io_secrets_at(secrets, i), &key);
+        if (err == ERR_OK)
+            err = wire_keyring_install(ring, wire_key_span(&key));
+    }
+    explicit_bzero(&key, sizeof key);
     return err;
 }
 
-static struct span trim_line(struct span line)
+static const char *take_key(void *user, struct span line)
 {
-    line = span_trim(line);
-    if (span_ends(line, SPAN("\r")))
-        line.len--;
-    return line;
-}
-
-/* Why the line is refused; NULL: its key is in the ring. */
-typedef const char *take_line(struct span line, struct wire_keyring *ring);
-
-static const char *put(struct wire_keyring *ring, const struct wire_key *key)
-{
-    return wire_keyring_install(ring, wire_key_span(key)) == ERR_OK ? NULL
-                                                                    : "is one key too many";
-}
-
-static const char *take_secret(struct span line, struct wire_keyring *ring)
-{
-    uint8_t secret[SECRET_BYTES];
-    struct wire_key key;
-    size_t len;
-    if (crypto_base64_decode(line, secret, sizeof secret, &len) != ERR_OK ||
-        len != SECRET_BYTES)
-        return "is no base64 of 32 bytes (perigee cluster keygen makes one)";
-    enum err err = wire_keyring_derive(span_of(secret, len), &key);
-    return err == ERR_OK ? put(ring, &key) : "cannot be used";
-}
-
-static const char *take_key(struct span line, struct wire_keyring *ring)
-{
+    struct wire_keyring *ring = user;
     struct wire_key key;
     if (wire_key_parse(line, &key) != ERR_OK)
         return "is no base64 of 16, 24 or 32 bytes";
-    return put(ring, &key);
-}
-
-static enum err take_file(const char *setting, const char *path, struct conf_place place,
-                          take_line *take, struct wire_keyring *ring,
-                          struct conf_faults *faults)
-{
-    struct buf text;
-    uint32_t before = faults->errors;
-    unsigned number = 0, count = 0;
-    buf_init(&text, 0);
-    if (read_file(AT_FDCWD, path, &text) != ERR_OK)
-        conf_fault_add(faults, place, "%s: %s: %s", setting, path, strerror(errno));
-    else if (buf_len(&text) > NODE_KEYS_FILE_MAX)
-        conf_fault_add(faults, place, "%s: %s is larger than %d bytes", setting, path,
-                       NODE_KEYS_FILE_MAX);
-    struct span line, rest = buf_span(&text);
-    while (faults->errors == before && span_split(&rest, '\n', &line)) {
-        line = trim_line(line);
-        number++;
-        if (line.len == 0)
-            continue;
-        const char *wrong = take(line, ring);
-        if (wrong)
-            conf_fault_add(faults, place, "%s: %s: line %u %s", setting, path, number, wrong);
-        count++;
-    }
-    if (faults->errors == before && !count)
-        conf_fault_add(faults, place, "%s: %s holds no key", setting, path);
-    buf_fini(&text);
-    return faults->errors == before ? ERR_OK : ERR_REFUSED;
+    return wire_keyring_install(ring, wire_key_span(&key)) == ERR_OK ? NULL
+                                                                     : "is one key too many";
 }
 
 static void hash_ring(const struct wire_keyring *ring, uint8_t out[32])
@@ -120,22 +61,20 @@ static void hash_ring(const struct wire_keyring *ring, uint8_t out[32])
     buf_fini(&all);
 }
 
-enum err node_keys_read(const struct conf_cluster *c, struct node_keys *out,
-                        struct conf_faults *faults)
+enum err node_keys_read(const struct conf_cluster *c, const struct io_secrets *secrets,
+                        struct node_keys *out, struct conf_faults *faults)
 {
-    /* Both are read, so that both are checked. */
-    struct node_keys derived = {.source = "secret_file"}, given = {.source = "gossip_key_file"};
-    enum err err = ERR_OK, second = ERR_OK;
-    if (*c->secret_file)
-        err = take_file("secret_file", c->secret_file, c->secret_place, take_secret,
-                        &derived.ring, faults);
-    if (*c->gossip_key_file)
-        second = take_file("gossip_key_file", c->gossip_key_file, c->gossip_key_place, take_key,
-                           &given.ring, faults);
-    if (err || second)
+    struct node_keys k = {.source = *c->gossip_key_file ? "gossip_key_file" : "secret_file"};
+    if (*c->gossip_key_file) {
+        if (conf_lines_read("gossip_key_file", c->gossip_key_file, c->gossip_key_place,
+                            take_key, &k.ring, faults) != ERR_OK)
+            return ERR_REFUSED;
+    } else if (derive(secrets, &k.ring) != ERR_OK) {
+        conf_fault_add(faults, c->secret_place, "secret_file: no key can be derived");
         return ERR_REFUSED;
-    *out = *c->gossip_key_file ? given : derived;
-    hash_ring(&out->ring, out->said);
+    }
+    hash_ring(&k.ring, k.said);
+    *out = k;
     return ERR_OK;
 }
 
@@ -181,12 +120,12 @@ enum err node_keys_parse(struct span text, struct node_keys *out)
     if (!span_ends(text, SPAN("\n")))
         return ERR_SYNTAX; /* cut */
     while (span_split(&text, '\n', &line)) {
-        line = trim_line(line);
+        line = conf_lines_trim(line);
         if (line.len == 0 || line.ptr[0] == '#')
             continue;
         if (!hashed && span_starts(line, SPAN(HASH_WORD)))
             hashed = parse_hash(span_from(line, sizeof HASH_WORD - 1), k.said);
-        else if (!hashed || take_key(line, &k.ring))
+        else if (!hashed || take_key(&k.ring, line))
             return ERR_SYNTAX;
     }
     if (!hashed || !k.ring.count)
@@ -200,12 +139,12 @@ enum err node_keys_recall(int folder_fd, struct node_keys *k)
     struct node_keys kept;
     struct buf text;
     buf_init(&text, 0);
-    enum err err = read_file(folder_fd, NODE_KEYS_KEPT, &text);
+    enum err err = conf_lines_read_file(folder_fd, NODE_KEYS_KEPT, NODE_KEYS_FILE_MAX, &text);
     if (err == ERR_OK)
         err = node_keys_parse(buf_span(&text), &kept);
     else if (errno == ENOENT)
         err = ERR_NOT_FOUND;
-    buf_fini(&text);
+    conf_lines_wipe(&text);
     if (err == ERR_OK && memcmp(kept.said, k->said, sizeof k->said) != 0)
         return ERR_REFUSED;
     if (err == ERR_OK)

@@ -12,9 +12,10 @@
 
 #include "base/buf.h"
 #include "cluster/wire/keyring.h"
-#include "conf/conf.h"
+#include "conf/lines.h"
+#include "node/io/secrets.h"
 
-#define NODE_KEYS_FILE_MAX 4096
+#define NODE_KEYS_FILE_MAX CONF_LINES_BYTES
 #define NODE_KEYS_KEPT "gossip.keyring" /* in data_dir */
 
 struct node_keys {
@@ -23,8 +24,12 @@ struct node_keys {
     const char *source;       /* what won: "secret_file", "gossip_key_file", NODE_KEYS_KEPT */
 };
 
-/* What the files say. ERR_REFUSED: told. */
-NODISCARD enum err node_keys_read(const struct conf_cluster *c, struct node_keys *out,
+/* The cluster's secrets, owned; NULL: no secret_file. ERR_REFUSED: told. */
+NODISCARD enum err node_keys_secrets(const struct conf_cluster *c, struct io_secrets **out,
+                                     struct conf_faults *faults);
+/* gossip_key_file's, else derived from the secrets (NULL: none). ERR_REFUSED: told. */
+NODISCARD enum err node_keys_read(const struct conf_cluster *c,
+                                  const struct io_secrets *secrets, struct node_keys *out,
                                   struct conf_faults *faults);
 /* Takes the kept ring of this folder when it wins. ERR_NOT_FOUND: there is none; ERR_REFUSED:
  * the files have changed since; ERR_SYNTAX, ERR_SYS: it cannot be read. Others than ERR_OK

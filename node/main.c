@@ -64,12 +64,15 @@ static int run_check(int argc, char **argv)
     struct conf *conf = conf_load(argv[1], &faults);
     if (conf) {
         struct node_keys keys;
-        (void)!node_keys_read(&conf->cluster, &keys, &faults);
+        struct io_secrets *secrets;
+        (void)!node_keys_secrets(&conf->cluster, &secrets, &faults);
+        (void)!node_keys_read(&conf->cluster, secrets, &keys, &faults);
         admin_auth_destroy(admin_auth_create(conf, &faults)); /* the tokens' files */
         node_names_check(conf, &faults);
         if (geteuid() == 0) /* others may check what only root can start */
             (void)!node_rights_find(conf->node.user, &rights, &faults);
-        setup = setup_create(conf, NULL, (int64_t)time(NULL), &faults);
+        setup = setup_create(conf, secrets, NULL, (int64_t)time(NULL), &faults);
+        io_secrets_drop(secrets);
     }
     conf_faults_sort(&faults);
     conf_faults_print(&faults, argv[1], stderr);
@@ -110,7 +113,10 @@ static int run_gossip_key(const char *file)
     struct conf_faults faults = {0};
     struct node_keys keys = {.source = "none"};
     struct conf *conf = conf_load(file, &faults);
-    bool good = conf && node_keys_read(&conf->cluster, &keys, &faults) == ERR_OK;
+    struct io_secrets *secrets = NULL;
+    bool good = conf && node_keys_secrets(&conf->cluster, &secrets, &faults) == ERR_OK &&
+                node_keys_read(&conf->cluster, secrets, &keys, &faults) == ERR_OK;
+    io_secrets_drop(secrets);
     conf_faults_print(&faults, file, stderr);
     conf_faults_fini(&faults);
     if (good && keys.ring.count)

@@ -8,6 +8,7 @@
 #include "cache/cache.h"
 #include "conf/load.h"
 #include "node/change.h"
+#include "node/keys.h"
 #include "node/io/loop_ev.h"
 #include "node/worker_ev.h"
 
@@ -16,6 +17,21 @@
 static const struct conf_place nowhere = {0, 0};
 
 /* --- build, in any thread --- */
+
+/* The secrets' file may be one that only root could read: then those in force stay. */
+static struct io_secrets *reread_secrets(const struct conf *conf, const struct setup *under)
+{
+    struct conf_faults faults = {0};
+    struct io_secrets *next;
+    if (node_keys_secrets(&conf->cluster, &next, &faults) == ERR_OK)
+        return next;
+    char message[MESSAGE_BYTES];
+    log_line(LOG_WARN, "secrets_not_read", "why=%s effect=\"those in force stay\"",
+             log_quote(span_text(faults.count ? faults.at[0].message : ""), message,
+                       sizeof message));
+    conf_faults_fini(&faults);
+    return io_secrets_hold(under->secrets);
+}
 
 static struct setup *build(const char *file, const struct setup *under,
                            struct conf_faults *faults)
@@ -26,7 +42,9 @@ static struct setup *build(const char *file, const struct setup *under,
     uint32_t before = faults->errors;
     node_change_check(under->conf, conf, faults);
     bool may = faults->errors == before;
-    struct setup *s = setup_create(conf, under, (int64_t)time(NULL), faults);
+    struct io_secrets *secrets = reread_secrets(conf, under);
+    struct setup *s = setup_create(conf, secrets, under, (int64_t)time(NULL), faults);
+    io_secrets_drop(secrets);
     if (may)
         return s;
     setup_drop(s);
@@ -130,6 +148,9 @@ static void put_in_force(struct node *n, struct setup *next, struct node_ports *
 {
     struct setup *leaving = n->setup;
     struct front_log_sink *log_leaving = log ? NULL : n->log;
+    if (!io_secrets_equal(leaving->secrets, next->secrets))
+        log_line(LOG_INFO, "secrets", "count=%u effect=\"in force between nodes\"",
+                 io_secrets_count(next->secrets));
     if (node_change_renames(leaving->conf, next->conf))
         node_purges_rename(n->purges, next->conf);
     cache_set_variants(n->cache, &next->conf->cache.variants);

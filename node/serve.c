@@ -28,10 +28,13 @@ enum { STOPPED, FAILED, FAULTY };
 static bool load(struct node *n, struct conf_faults *faults)
 {
     struct conf *conf = conf_load(n->file, faults);
+    struct io_secrets *secrets = NULL;
     /* Root may read what the user may not. */
-    bool keys = conf && node_keys_read(&conf->cluster, &n->keys, faults) == ERR_OK;
+    bool keys = conf && node_keys_secrets(&conf->cluster, &secrets, faults) == ERR_OK;
+    keys = conf && node_keys_read(&conf->cluster, secrets, &n->keys, faults) == ERR_OK && keys;
     if (conf)
-        n->setup = setup_create(conf, NULL, (int64_t)time(NULL), faults);
+        n->setup = setup_create(conf, secrets, NULL, (int64_t)time(NULL), faults);
+    io_secrets_drop(secrets);
     if (n->setup)
         n->admin = admin_create(n->setup->conf, &node_actions, n, faults);
     return n->admin != NULL && keys;

@@ -66,7 +66,8 @@ struct front_ask *front_ask_send(struct front *f, const struct front_ask_what *w
     arena_init(&a->arena, FRONT_ASK_BYTES);
     if (!copy_request(&a->arena, what->request, &a->request) ||
         !arena_copy(&a->arena, what->body, &a->body) ||
-        !arena_copy(&a->arena, what->url, &a->url)) {
+        !arena_copy(&a->arena, what->url, &a->url) ||
+        !arena_copy(&a->arena, span_text(what->node_id ? what->node_id : ""), &a->node_id)) {
         front_ask_destroy(a);
         return NULL;
     }
@@ -77,6 +78,7 @@ struct front_ask *front_ask_send(struct front *f, const struct front_ask_what *w
     a->local = what->local;
     a->is_purge = what->is_purge;
     a->may_purge = what->may_purge;
+    a->is_peer = what->node_id != NULL;
     a->site = what->site;
     a->setup = what->setup ? setup_hold(what->setup) : NULL;
     f->asks_out++;

@@ -28,7 +28,9 @@ struct front_ask {
     bool local;               /* by a loopback admin listener */
     bool is_purge, may_purge; /* PURGE on a data listener */
     struct span url;          /* absolute, with PURGE */
-    struct setup *setup;      /* held */
+    bool is_peer;             /* of another node, `node_id`, who proved to be it */
+    struct span node_id;
+    struct setup *setup; /* held */
     const struct conf_site *site;
     /* Back: */
     struct admin_answer answer;
@@ -50,6 +52,7 @@ struct front_ask_what {
     struct addr client;
     bool local, is_purge, may_purge;
     struct span url;
+    const char *node_id; /* NULL: no node's */
     struct setup *setup;
     const struct conf_site *site;
 };

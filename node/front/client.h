@@ -10,6 +10,7 @@
 struct front_client {                      /* lives in the session */
     struct addr peer;                      /* of the socket */
     bool tls, admin;                       /* admin: it came by the admin listener */
+    const char *node;                      /* another node's id, proven; NULL: not one */
     const char *tls_version;               /* "" = clear text */
     const struct setup_listener *listener; /* in a setup that the session holds; NULL: admin */
 };

@@ -33,7 +33,8 @@ struct io_link_target { /* borrowed by io_link_start */
     uint16_t port;
     struct io_tls_context *tls; /* NULL: clear text; counted by the link */
     struct span server_name;    /* SNI and verification; empty = host */
-    bool fresh;                 /* no kept connection: the request may not be sent twice */
+    bool h2;    /* HTTP/2, with a context of io/tls_peer.h alone: requests share a connection */
+    bool fresh; /* no kept connection: the request may not be sent twice */
     uint32_t connect_ms, first_byte_ms, idle_ms, keepalive_ms;
 };
 

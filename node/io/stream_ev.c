@@ -613,6 +613,11 @@ bool io_stream_is_h2(const struct io_stream *s)
     return s->tls && io_tls_is_h2(s->tls);
 }
 
+const char *io_stream_peer_id(const struct io_stream *s)
+{
+    return s->tls ? io_tls_peer_id(s->tls) : NULL;
+}
+
 const char *io_stream_tls_version(const struct io_stream *s)
 {
     return s->tls ? io_tls_version(s->tls) : "";

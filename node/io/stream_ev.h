@@ -70,7 +70,9 @@ void io_stream_finish(struct io_stream *s);
 
 struct io_loop *io_stream_loop(const struct io_stream *s);
 bool io_stream_is_tls(const struct io_stream *s);
-bool io_stream_is_h2(const struct io_stream *s);              /* ALPN chose h2 */
+bool io_stream_is_h2(const struct io_stream *s); /* ALPN chose h2 */
+/* Once ready: the other node, when TLS is that between nodes (io/tls_peer.h); else NULL. */
+const char *io_stream_peer_id(const struct io_stream *s);
 const char *io_stream_tls_version(const struct io_stream *s); /* "TLSv1.3"; "" = clear */
 bool io_stream_has_leftover(const struct io_stream *s);       /* the socket did not take all */
 /* Bytes that the other side has not taken yet, as far as this system knows. A system call. */

@@ -1,8 +1,6 @@
 #include "node/io/tls.h"
 
 #include <arpa/inet.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -10,28 +8,10 @@
 #include "base/counter.h"
 #include "base/crypto.h"
 #include "node/io/certs.h"
+#include "node/io/tls_core.h"
 
 #define NAME_MAX_BYTES 255
 #define TICKET_KEY_BYTES 80 /* what OpenSSL 3.0 takes: name, HMAC key, AES key */
-
-struct io_tls_context {
-    struct snapshot counted;
-    bool server, verify;
-    struct io_certs *certs; /* NULL for clients */
-    SSL_CTX **of;           /* one per certificate; [0] is the default and makes the SSLs */
-    uint32_t count;
-    unsigned char alpn[16]; /* length-prefixed names, best first */
-    unsigned alpn_len;
-    char *listener; /* tickets of one listener are not for another */
-};
-
-struct io_tls {
-    SSL *ssl;
-    struct io_tls_context *context;
-    struct io_tls_scratch *scratch;
-    char *name;        /* SNI in lower case, or who we verify; NULL: none */
-    const char *error; /* static, or OpenSSL's */
-};
 
 /* ---- one BIO for all connections of a loop */
 
@@ -145,11 +125,11 @@ static int on_server_name(SSL *ssl, int *alert, void *arg)
 }
 
 /* RFC 7301 3.2: no common protocol is a fatal alert. */
-static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
-                   const unsigned char *theirs, unsigned theirs_len, void *arg)
+int io_tls_context_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                        const unsigned char *theirs, unsigned theirs_len, void *context)
 {
     (void)ssl;
-    const struct io_tls_context *c = arg;
+    const struct io_tls_context *c = context;
     unsigned char *chosen;
     if (SSL_select_next_proto(&chosen, out_len, c->alpn, c->alpn_len, theirs, theirs_len) !=
         OPENSSL_NPN_NEGOTIATED)
@@ -199,6 +179,7 @@ static void destroy(struct snapshot *s)
         SSL_CTX_free(c->of[i]);
     free(c->of);
     io_certs_drop(c->certs);
+    io_tls_peer_destroy(c->peer);
     free(c->listener);
     free(c);
 }
@@ -215,7 +196,7 @@ void io_tls_context_drop(struct io_tls_context *t)
         snapshot_drop(&t->counted);
 }
 
-static struct io_tls_context *context_create(bool server, uint32_t count)
+struct io_tls_context *io_tls_context_create(bool server, uint32_t count)
 {
     must(pthread_once(&process_once, process_init) == 0);
     struct io_tls_context *c = must_alloc(sizeof(*c));
@@ -232,7 +213,7 @@ static struct io_tls_context *context_create(bool server, uint32_t count)
 
 /* What both ends share: forward secrecy and AEAD only, two groups, nothing of the old days.
  * AES-128 first: as strong as the rest of the handshake, and a third cheaper per byte. */
-static void set_common(SSL_CTX *x, int tls_min)
+void io_tls_context_set(SSL_CTX *x, int tls_min)
 {
     must(SSL_CTX_set_min_proto_version(x, tls_min >= 13 ? TLS1_3_VERSION : TLS1_2_VERSION));
     must(SSL_CTX_set_cipher_list(x, "ECDHE+AESGCM:ECDHE+CHACHA20"));
@@ -250,7 +231,7 @@ static struct io_tls_context *server_create(const char *listener, int tls_min, b
                                             struct io_certs *certs, struct conf_faults *faults)
 {
     uint32_t count = io_certs_count(certs);
-    struct io_tls_context *c = context_create(true, count);
+    struct io_tls_context *c = io_tls_context_create(true, count);
     c->certs = io_certs_hold(certs);
     c->listener = span_dup(span_text(listener));
     if (h2) {
@@ -264,13 +245,13 @@ static struct io_tls_context *server_create(const char *listener, int tls_min, b
     bool good = true;
     for (uint32_t i = 0; i < count; i++) {
         SSL_CTX *x = c->of[i];
-        set_common(x, tls_min);
+        io_tls_context_set(x, tls_min);
         SSL_CTX_set_num_tickets(x, 1);
         must(SSL_CTX_set_tlsext_ticket_keys(x, ticket_key, sizeof(ticket_key)) == 1);
         must(SSL_CTX_set_session_ticket_cb(x, on_ticket_made, on_ticket_shown, NULL) == 1);
         SSL_CTX_set_client_hello_cb(x, on_client_hello, c);
         SSL_CTX_set_tlsext_servername_callback(x, on_server_name);
-        SSL_CTX_set_alpn_select_cb(x, on_alpn, c);
+        SSL_CTX_set_alpn_select_cb(x, io_tls_context_alpn, c);
         good = io_certs_use(certs, i, x, faults) && good;
     }
     if (good)
@@ -300,10 +281,10 @@ struct io_tls_context *io_tls_admin_create(const struct conf_admin *a,
 struct io_tls_context *io_tls_client_create(const char *ca, bool verify,
                                             struct conf_place place, struct conf_faults *faults)
 {
-    struct io_tls_context *c = context_create(false, 1);
+    struct io_tls_context *c = io_tls_context_create(false, 1);
     SSL_CTX *x = c->of[0];
     c->verify = verify;
-    set_common(x, 12);
+    io_tls_context_set(x, 12);
     must(SSL_CTX_set_alpn_protos(x, (const unsigned char *)"\x08http/1.1", 9) == 0);
     SSL_CTX_set_verify(x, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     if (!verify)
@@ -355,6 +336,17 @@ static bool is_address(const char *text)
     return inet_pton(AF_INET, text, ip) == 1 || inet_pton(AF_INET6, text, ip) == 1;
 }
 
+/* The certificate must be this name's; it is asked for by SNI, unless it is an address. */
+static bool expect_name(struct io_tls *t)
+{
+    X509_VERIFY_PARAM *p = SSL_get0_param(t->ssl);
+    X509_VERIFY_PARAM_set_hostflags(p, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (is_address(t->name))
+        return X509_VERIFY_PARAM_set1_ip_asc(p, t->name) == 1;
+    return X509_VERIFY_PARAM_set1_host(p, t->name, 0) == 1 &&
+           SSL_set_tlsext_host_name(t->ssl, t->name) == 1;
+}
+
 struct io_tls *io_tls_connect(struct io_tls_context *c, struct io_tls_scratch *s,
                               const char *server_name)
 {
@@ -365,17 +357,11 @@ struct io_tls *io_tls_connect(struct io_tls_context *c, struct io_tls_scratch *s
     SSL_set_connect_state(t->ssl);
     bool good = true;
     if (server_name && *server_name) {
-        X509_VERIFY_PARAM *p = SSL_get0_param(t->ssl);
         t->name = span_dup(span_text(server_name));
-        X509_VERIFY_PARAM_set_hostflags(p, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-        if (is_address(server_name))
-            good = X509_VERIFY_PARAM_set1_ip_asc(p, server_name) == 1;
-        else
-            good = X509_VERIFY_PARAM_set1_host(p, server_name, 0) == 1 &&
-                   SSL_set_tlsext_host_name(t->ssl, t->name) == 1;
+        good = c->peer ? io_tls_peer_may_connect(span_text(t->name)) : expect_name(t);
     }
     /* Verification without a name would take anybody's certificate. */
-    if (good && (!c->verify || t->name))
+    if (good && ((!c->verify && !c->peer) || t->name))
         return t;
     ERR_clear_error();
     io_tls_destroy(t);
@@ -408,21 +394,32 @@ static enum err translate(struct io_tls *t, int result)
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
     if (t->context->verify && verified != X509_V_OK)
         t->error = X509_verify_cert_error_string(verified);
-    else
+    else if (!t->context->peer || !*t->error)
         t->error = reason ? reason : "TLS failed";
     ERR_clear_error();
     return ERR_LIB;
+}
+
+static void count_handshake(const struct io_tls *t, enum err e)
+{
+    bool reused = SSL_session_reused(t->ssl);
+    if (!t->context->server || e == ERR_AGAIN)
+        return;
+    if (t->context->peer)
+        counter_add(e == ERR_OK ? COUNTER_PEER_HANDSHAKES : COUNTER_PEER_HANDSHAKES_FAILED, 1);
+    else if (e == ERR_OK)
+        counter_add(reused ? COUNTER_TLS_RESUMED : COUNTER_TLS_HANDSHAKES, 1);
+    else if (e == ERR_LIB)
+        counter_add(COUNTER_TLS_FAILED, 1);
 }
 
 enum err io_tls_handshake(struct io_tls *t)
 {
     ERR_clear_error();
     enum err e = translate(t, SSL_do_handshake(t->ssl));
-    if (t->context->server && e == ERR_OK)
-        counter_add(SSL_session_reused(t->ssl) ? COUNTER_TLS_RESUMED : COUNTER_TLS_HANDSHAKES,
-                    1);
-    else if (t->context->server && e == ERR_LIB)
-        counter_add(COUNTER_TLS_FAILED, 1);
+    if (e == ERR_OK && t->context->peer && !io_tls_peer_check(t))
+        e = ERR_LIB;
+    count_handshake(t, e);
     return e == ERR_CLOSED ? ERR_LIB : e;
 }
 
@@ -490,6 +487,11 @@ bool io_tls_is_h2(const struct io_tls *t)
     unsigned len;
     SSL_get0_alpn_selected(t->ssl, &chosen, &len);
     return span_equal(span_of(chosen, len), SPAN("h2"));
+}
+
+const char *io_tls_peer_id(const struct io_tls *t)
+{
+    return t->context->peer ? t->name : NULL;
 }
 
 const char *io_tls_version(const struct io_tls *t)

@@ -62,5 +62,7 @@ NODISCARD enum err io_tls_write(struct io_tls *t, const struct span *spans, size
 #define IO_TLS_CALL_BYTES 512
 void io_tls_shut(struct io_tls *t); /* close_notify */
 bool io_tls_is_h2(const struct io_tls *t);
+/* After the handshake: the other node (io/tls_peer.h); NULL: with certificates. */
+const char *io_tls_peer_id(const struct io_tls *t);
 const char *io_tls_version(const struct io_tls *t);
 const char *io_tls_error(const struct io_tls *t); /* "" = none */

@@ -16,6 +16,9 @@ static void destroy(struct snapshot *snapshot)
     for (uint32_t i = 0; i < s->conf->origin_count; i++)
         origin_drop(s->origins[i]);
     io_tls_context_drop(s->admin_tls);
+    io_tls_context_drop(s->peer_server);
+    io_tls_context_drop(s->peer_client);
+    io_secrets_drop(s->secrets);
     setup_sites_destroy(s->sites);
     free(s->listeners);
     free(s->origins);
@@ -84,13 +87,29 @@ static void make_listeners(struct setup *s, struct conf_faults *faults)
     }
 }
 
-struct setup *setup_create(struct conf *conf, const struct setup *old, int64_t now_s,
-                           struct conf_faults *faults)
+/* Kept over a reload that leaves the secrets alone, and with them the connections. */
+static void make_peers(struct setup *s, const struct setup *old)
+{
+    const char *id = s->conf->node.id;
+    if (!s->conf->cluster.on || !s->secrets)
+        return;
+    if (old && old->peer_server && io_secrets_equal(old->secrets, s->secrets)) {
+        s->peer_server = io_tls_context_hold(old->peer_server);
+        s->peer_client = io_tls_context_hold(old->peer_client);
+        return;
+    }
+    s->peer_server = io_tls_peer_server_create(s->secrets, id);
+    s->peer_client = io_tls_peer_client_create(s->secrets, id);
+}
+
+struct setup *setup_create(struct conf *conf, struct io_secrets *secrets,
+                           const struct setup *old, int64_t now_s, struct conf_faults *faults)
 {
     uint32_t before = faults->errors;
     struct setup *s = must_alloc(sizeof(*s));
     snapshot_init(&s->snapshot, destroy);
     s->conf = conf;
+    s->secrets = io_secrets_hold(secrets);
     s->serial = old ? old->serial + 1 : 1;
     s->loaded_at_s = now_s;
     s->origins = must_alloc((conf->origin_count + 1) * sizeof(struct origin *));
@@ -100,6 +119,7 @@ struct setup *setup_create(struct conf *conf, const struct setup *old, int64_t n
     make_listeners(s, faults);
     if (conf->admin.on && *conf->admin.cert)
         s->admin_tls = io_tls_admin_create(&conf->admin, faults);
+    make_peers(s, old);
     conf_faults_sort(faults);
     if (faults->errors == before)
         return s;

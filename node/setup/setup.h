@@ -10,7 +10,7 @@
 
 #include "base/cidr.h"
 #include "base/snapshot.h"
-#include "node/io/tls.h"
+#include "node/io/tls_peer.h"
 #include "node/origin/origin.h"
 #include "node/setup/site.h"
 
@@ -27,13 +27,16 @@ struct setup {
     struct origin **origins;          /* as conf->origins; held */
     struct setup_listener *listeners; /* as conf->listeners */
     struct io_tls_context *admin_tls; /* NULL: clear text, or no admin listener */
-    uint64_t serial;                  /* 1, and one more with each reload */
+    struct io_secrets *secrets;       /* held; NULL: no cluster.secret_file */
+    /* Between nodes; NULL without secrets or cluster. The same as before while those are. */
+    struct io_tls_context *peer_server, *peer_client;
+    uint64_t serial; /* 1, and one more with each reload */
     int64_t loaded_at_s;
 };
 
-/* `conf` is taken, also on error. `old` (NULL: none) gives origins that did not change. NULL:
- * the faults have an error. */
-struct setup *setup_create(struct conf *conf, const struct setup *old, int64_t now_s,
-                           struct conf_faults *faults);
+/* `conf` is taken, also on error; `secrets` (NULL: none) are counted. `old` (NULL: none) gives
+ * what did not change: origins, contexts between nodes. NULL: the faults have an error. */
+struct setup *setup_create(struct conf *conf, struct io_secrets *secrets,
+                           const struct setup *old, int64_t now_s, struct conf_faults *faults);
 struct setup *setup_hold(struct setup *s); /* returns s */
 void setup_drop(struct setup *s);          /* NULL ok */

@@ -70,7 +70,12 @@ static void read_keys(struct place *p, const char *secret, const char *key,
         write_file(p->secret, secret);
     if (key)
         write_file(p->key, key);
-    enum err err = node_keys_read(&c, out, &faults);
+    struct io_secrets *secrets =
+        secret ? io_secrets_read(p->secret, c.secret_place, &faults) : NULL;
+    enum err err = node_keys_read(&c, secrets, out, &faults);
+    if (faults.errors)
+        err = ERR_REFUSED;
+    io_secrets_drop(secrets);
     assert_int_equal(err != ERR_OK, faults.errors > 0);
     told[0] = '\0';
     for (uint32_t i = 0; i < faults.count; i++) {
@@ -121,17 +126,18 @@ static void test_files_that_cannot_be(void **state)
     struct place *p = *state;
     struct conf_faults faults = {0};
     struct node_keys k;
+    const struct conf_place place = {3, 4};
     struct conf_cluster c = {.secret_file = p->secret, .gossip_key_file = p->folder};
     char *large = must_alloc(NODE_KEYS_FILE_MAX + 2);
-    assert_int_equal(node_keys_read(&c, &k, &faults), ERR_REFUSED);
+    assert_null(io_secrets_read(p->secret, place, &faults));
+    assert_int_equal(node_keys_read(&c, NULL, &k, &faults), ERR_REFUSED);
     assert_int_equal(faults.count, 2);
     assert_non_null(strstr(faults.at[0].message, "No such file"));
     assert_non_null(strstr(faults.at[1].message, "directory"));
     conf_faults_fini(&faults);
     memset(large, '\n', NODE_KEYS_FILE_MAX + 1);
     write_file(p->secret, large);
-    c.gossip_key_file = "";
-    assert_int_equal(node_keys_read(&c, &k, &faults), ERR_REFUSED);
+    assert_null(io_secrets_read(p->secret, place, &faults));
     assert_non_null(strstr(faults.at[0].message, "larger than 4096 bytes"));
     conf_faults_fini(&faults);
     free(large);
@@ -139,7 +145,7 @@ static void test_files_that_cannot_be(void **state)
     assert_int_equal(unlink(p->secret), 0);
     assert_int_equal(mkfifo(p->secret, 0600), 0);
     alarm(20);
-    assert_int_equal(node_keys_read(&c, &k, &faults), ERR_REFUSED);
+    assert_null(io_secrets_read(p->secret, place, &faults));
     alarm(0);
     assert_non_null(strstr(faults.at[0].message, "holds no key"));
     conf_faults_fini(&faults);

@@ -63,7 +63,7 @@ static struct setup *make_setup(const struct scene *s, const char *sites)
              s->folder, sites);
     struct conf *conf = conf_load_text(span_text(text), "test.yaml", &faults);
     assert_non_null(conf);
-    struct setup *setup = setup_create(conf, NULL, 1, &faults);
+    struct setup *setup = setup_create(conf, NULL, NULL, 1, &faults);
     assert_non_null(setup);
     conf_faults_fini(&faults);
     return setup;

@@ -30,7 +30,7 @@ static void smallest(void **state)
 {
     (void)state;
     struct conf_faults faults = {0};
-    struct setup *s = setup_create(load(PLAIN), NULL, 1234, &faults);
+    struct setup *s = setup_create(load(PLAIN), NULL, NULL, 1234, &faults);
     assert_non_null(s);
     assert_int_equal(s->serial, 1);
     assert_int_equal(s->loaded_at_s, 1234);
@@ -71,7 +71,7 @@ static void listeners(void **state)
                           "origins:\n  app: { servers: [{ url: \"http://10.0.0.1\" }] }\n" SITE,
                           fixture_path("a.crt"), fixture_path("a.key"), fixture_path("b.crt"),
                           fixture_path("b.key"), fixture_path("a.crt"), fixture_path("a.key"));
-    struct setup *s = setup_create(c, NULL, 1, &faults);
+    struct setup *s = setup_create(c, NULL, NULL, 1, &faults);
     assert_non_null(s);
     assert_int_equal(addr_parse(SPAN("10.1.2.3"), &proxy), ERR_OK);
     assert_int_equal(addr_parse(SPAN("11.1.2.3"), &other), ERR_OK);
@@ -108,7 +108,7 @@ static void faults_of_all(void **state)
                           "tls: { ca: /nowhere/z.pem } }\n" SITE, /* 12 */
                           fixture_path("a.crt"), fixture_path("b.key"), fixture_path("a.key"),
                           fixture_path("a.key"));
-    assert_null(setup_create(c, NULL, 1, &faults));
+    assert_null(setup_create(c, NULL, NULL, 1, &faults));
     assert_int_equal(faults.errors, 4);
     static const char *words[] = {"does not match", "x.crt", "y.crt", "z.pem"};
     for (uint32_t i = 0; i < 4; i++) {
@@ -124,7 +124,7 @@ static void counts_only_its_own(void **state)
     (void)state;
     struct conf_faults faults = {0};
     conf_fault_warn(&faults, (struct conf_place){9, 1}, "a warning");
-    struct setup *s = setup_create(load(PLAIN), NULL, 1, &faults);
+    struct setup *s = setup_create(load(PLAIN), NULL, NULL, 1, &faults);
     assert_non_null(s); /* a warning refuses nothing */
     assert_int_equal(faults.count, 1);
     setup_drop(s);
@@ -153,7 +153,7 @@ static void reloads(void **state)
         setup_create(load(TWO("app: { servers: [{ url: \"http://10.0.0.1\" }] }",
                               "img: { servers: [{ url: \"http://10.0.0.2\" }] "
                               "}")),
-                     NULL, 1, &faults);
+                     NULL, NULL, 1, &faults);
     assert_non_null(old);
     atomic_store(&old->origins[0]->servers[0].requests, 5);
     struct origin *app = old->origins[0];
@@ -162,7 +162,7 @@ static void reloads(void **state)
     struct setup *s = setup_create(load(TWO("img: { servers: [{ url: \"http://10.0.0.3\" }] }",
                                             "app: { servers: [{ url: \"http://10.0.0.1\" }] "
                                             "}")),
-                                   old, 2, &faults);
+                                   NULL, old, 2, &faults);
     assert_non_null(s);
     assert_int_equal(s->serial, 2);
     assert_int_equal(s->loaded_at_s, 2);
@@ -177,7 +177,7 @@ static void reloads(void **state)
     assert_null(setup_create(load(TWO("app: { servers: [{ url: \"http://10.0.0.1\" }] }",
                                       "img: { servers: [{ url: \"https://10.0.0.3\" }], tls: { "
                                       "ca: /nowhere/ca.pem } }")),
-                             s, 3, &faults));
+                             NULL, s, 3, &faults));
     assert_int_equal(faults.errors, 1);
     assert_int_equal(atomic_load(&app->holders), 1);
     setup_drop(s);
