@@ -156,7 +156,7 @@ static void put_field(struct cursor *c, enum wire_kind kind, const void *in)
         wire_msgpack_put_int(c, *(const int64_t *)in);
         break;
     case WIRE_DOUBLE:
-        wire_msgpack_put_double(c, *(const double *)in);
+        wire_msgpack_put_float(c, *(const double *)in);
         break;
     case WIRE_TEXT:
     case WIRE_BYTES:

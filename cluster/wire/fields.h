@@ -17,7 +17,7 @@ enum wire_kind {
     WIRE_U32,    /* uint32_t */
     WIRE_U64,    /* uint64_t */
     WIRE_I64,    /* int64_t */
-    WIRE_DOUBLE, /* double */
+    WIRE_DOUBLE, /* double; written as a float */
     WIRE_TEXT,   /* struct span, never written as nil */
     WIRE_BYTES,  /* struct span; NULL ptr is written as nil */
     WIRE_IP,     /* struct addr without its port: a raw of 0, 4 or 16 bytes */

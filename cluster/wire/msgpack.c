@@ -1,5 +1,6 @@
 #include "cluster/wire/msgpack.h"
 
+#include <float.h>
 #include <math.h>
 
 enum {
@@ -82,12 +83,14 @@ void wire_msgpack_put_int(struct cursor *c, int64_t v)
     }
 }
 
-void wire_msgpack_put_double(struct cursor *c, double v)
+void wire_msgpack_put_float(struct cursor *c, double v)
 {
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof(bits));
-    cursor_put_u8(c, FLOAT64);
-    cursor_put_u64(c, bits);
+    uint32_t bits;
+    double max = (double)FLT_MAX;
+    float f = v > max ? FLT_MAX : v < -max ? -FLT_MAX : (float)v;
+    memcpy(&bits, &f, sizeof(bits));
+    cursor_put_u8(c, FLOAT32);
+    cursor_put_u32(c, bits);
 }
 
 /* A length of a raw, array or map: in the type byte, or 16 or 32 bits behind it. */

@@ -1,8 +1,8 @@
 /* cluster/wire/msgpack.h - the old msgpack dialect of memberlist and Serf, both ways.
  *
  * Both ways go through base/cursor.h, whose first error sticks; check it once at the end.
- * Written: raw strings for text and bytes alike, the shortest integers, doubles, sorted keys.
- * Read: also str8, bin, floats, integers of any width; nil is zero or empty. Maps as structs
+ * Written: raw strings for text and bytes alike, the shortest integers, floats, sorted keys.
+ * Read: also str8, bin, doubles, integers of any width; nil is zero or empty. Maps as structs
  * are fields.h.
  *
  * Thread: any. Owns nothing; spans read are borrowed from the input.
@@ -22,7 +22,7 @@ void wire_msgpack_put_nil(struct cursor *c);
 void wire_msgpack_put_bool(struct cursor *c, bool v);
 void wire_msgpack_put_uint(struct cursor *c, uint64_t v);
 void wire_msgpack_put_int(struct cursor *c, int64_t v);
-void wire_msgpack_put_double(struct cursor *c, double v);
+void wire_msgpack_put_float(struct cursor *c, double v); /* the nearest, in 4 bytes; no NaN */
 void wire_msgpack_put_raw(struct cursor *c, struct span bytes); /* empty: a0, never nil */
 void wire_msgpack_put_array(struct cursor *c, size_t items);    /* the items follow */
 void wire_msgpack_put_map(struct cursor *c, size_t pairs);      /* the pairs follow */

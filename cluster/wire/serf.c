@@ -483,7 +483,7 @@ void wire_serf_coordinate_put(struct cursor *c, const struct wire_serf_coordinat
     cursor_write(&vec, bytes, sizeof(bytes));
     wire_msgpack_put_array(&vec, WIRE_SERF_DIMENSIONS);
     for (size_t i = 0; i < WIRE_SERF_DIMENSIONS; i++)
-        wire_msgpack_put_double(&vec, v->vec[i]);
+        wire_msgpack_put_float(&vec, v->vec[i]);
     const struct coordinate written = {v->adjustment, v->error, v->height,
                                        span_of(bytes, vec.at)};
     must(vec.err == ERR_OK);

@@ -170,7 +170,9 @@ bool wire_serf_tags_next(struct wire_serf_tags *t, struct wire_serf_tag *out);
 /* In the order given; ERR_LIMIT in `c` over its room (give it WIRE_META_MAX bytes). */
 void wire_serf_tags_put(struct cursor *c, const struct wire_serf_tag *tags, size_t count);
 
-/* The Vivaldi coordinate in the payload of an ack. */
+/* The Vivaldi coordinate in the payload of an ack. Serf writes doubles; written here are
+ * floats, which it reads as well: a third less of what a node sends while nothing happens, and
+ * to 10 ns the same. */
 #define WIRE_SERF_DIMENSIONS 8
 struct wire_serf_coordinate {
     double adjustment, error, height; /* error has no unit */

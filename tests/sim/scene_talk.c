@@ -11,6 +11,7 @@
 #define P99_MAX_MS 600
 #define CALIBRATE_NODES 3u
 #define CALIBRATE_IDLE_S 600
+#define IDLE_MAX_B 320 /* a second, with headers, sealed or not; a real agent: 307 to 314 */
 
 #define BY_PULL (INT64_MAX - 1)
 #define NOT_YET INT64_MAX
@@ -155,18 +156,19 @@ bool scene_event(uint32_t nodes, uint32_t percent, uint64_t seed)
     return good;
 }
 
-/* Bytes per node and second over a time. */
-static void tell_idle(struct scene *s, int64_t seconds)
+/* Bytes per node and second over a time; are they few? */
+static bool tell_idle(struct scene *s, int64_t seconds)
 {
     struct cluster_swim_counters a = world_counters(s->world).swim;
     world_run(s->world, seconds * SECOND);
     struct cluster_swim_counters b = world_counters(s->world).swim;
     double per = (double)s->nodes * (double)seconds;
     uint64_t packets = b.packets_out - a.packets_out, bytes = b.bytes_out - a.bytes_out;
+    double with_headers = (double)(bytes + packets * HEADERS) / per;
     printf(" packets_per_s=%.2f payload_per_s=%.1f with_headers_per_s=%.1f stream_per_s=%.1f",
-           (double)packets / per, (double)bytes / per,
-           (double)(bytes + packets * HEADERS) / per,
+           (double)packets / per, (double)bytes / per, with_headers,
            (double)(b.stream_bytes_out - a.stream_bytes_out) / per);
+    return scene_expect(with_headers <= IDLE_MAX_B, "idle nodes send little");
 }
 
 bool scene_idle(uint32_t nodes, int64_t seconds, uint64_t seed, bool sealed)
@@ -179,7 +181,7 @@ bool scene_idle(uint32_t nodes, int64_t seconds, uint64_t seed, bool sealed)
     world_run(s.world, 60 * SECOND);
     printf("idle nodes=%u seconds=%lld seed=%llu sealed=%d", nodes, (long long)seconds,
            (unsigned long long)seed, sealed);
-    tell_idle(&s, seconds);
+    good &= tell_idle(&s, seconds);
     printf(" hash=%016llx\n", (unsigned long long)world_hash(s.world));
     scene_close(&s);
     return good;
@@ -198,7 +200,7 @@ bool scene_calibrate(int64_t delay_min_us, int64_t delay_max_us, uint64_t seed, 
     world_run(s.world, 60 * SECOND);
     printf("calibrate nodes=%u delay_us=%lld-%lld seed=%llu sealed=%d", CALIBRATE_NODES,
            (long long)delay_min_us, (long long)delay_max_us, (unsigned long long)seed, sealed);
-    tell_idle(&s, CALIBRATE_IDLE_S);
+    good &= tell_idle(&s, CALIBRATE_IDLE_S);
     struct figures eager = spread_all(&s, &x, seed, SPAN("perigee"));
     tell_figures("eager", &eager);
     struct figures plain = spread_all(&s, &x, seed + 1, SPAN("deploy"));

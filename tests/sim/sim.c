@@ -28,7 +28,7 @@
  *       200 user events with eager push, from anybody at any time: when does half, 99 % and the
  *       last node have them, and how many did gossip not bring to all?
  *   sim idle N S SEED SEALED
- *       Bytes that a node sends per second.
+ *       Bytes that a node sends per second: at most 320.
  *   sim calibrate MIN MAX SEED SEALED
  *       Three nodes, MIN to MAX us from one to another, as those of
  *       tests/system/measure_cluster.py calibrate: bytes while idle, and how long events take

@@ -1,5 +1,6 @@
 #include "cluster/wire/msgpack.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -78,6 +79,34 @@ static void ints(void **state)
         c.at = 0;
         (void)wire_msgpack_get_uint(&c, UINT64_MAX);
         assert_int_equal(c.err, rows[i].v < 0 ? ERR_LIMIT : ERR_OK);
+    }
+}
+
+static void floats(void **state)
+{
+    (void)state;
+    static const struct {
+        double v;
+        const char *hex, *why;
+        double read;
+    } rows[] = {
+        {0, "ca00000000", "nothing", 0},
+        {-1.5, "cabfc00000", "exact", -1.5},
+        {0.1, "ca3dcccccd", "the nearest", 0.100000001490116},
+        {1e300, "ca7f7fffff", "too large: the largest, not infinity", 3.4028234663852886e38},
+        {-1e300, "caff7fffff", "and the least", -3.4028234663852886e38},
+        {1e-300, "ca00000000", "too small", 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        uint8_t room[16];
+        struct cursor c;
+        cursor_write(&c, room, sizeof(room));
+        wire_msgpack_put_float(&c, rows[i].v);
+        if (!golden_equal(span_of(room, c.at), rows[i].hex))
+            fail_msg("%s", rows[i].why);
+        cursor_read(&c, span_of(room, c.at));
+        double off = fabs(wire_msgpack_get_double(&c) - rows[i].read);
+        assert_true(off <= fabs(rows[i].read) / 1e9);
     }
 }
 
@@ -296,9 +325,13 @@ static void walks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(uints),           cmocka_unit_test(ints),
-        cmocka_unit_test(leniency),        cmocka_unit_test(empty_is_not_nil),
-        cmocka_unit_test(lengths_written), cmocka_unit_test(walks),
+        cmocka_unit_test(uints),
+        cmocka_unit_test(ints),
+        cmocka_unit_test(floats),
+        cmocka_unit_test(leniency),
+        cmocka_unit_test(empty_is_not_nil),
+        cmocka_unit_test(lengths_written),
+        cmocka_unit_test(walks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
