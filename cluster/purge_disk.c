@@ -158,6 +158,29 @@ static enum err read_record(void *disk, struct cluster_purge_id id,
     return err;
 }
 
+static enum err read_range(void *disk, uint64_t stream, uint64_t after,
+                           bool (*tell)(void *user, const struct cluster_purge_record *r),
+                           void *user, uint64_t *out_through)
+{
+    struct cluster_purge_disk *d = disk;
+    struct cluster_purge_stream row;
+    struct lmdb_txn t;
+    enum err err = ERR_SYS;
+    pthread_mutex_lock(&d->lock);
+    if (d->env) {
+        lmdb_begin(&t, d->env, false);
+        err = ERR_OK;
+        if (cluster_purge_rows_stream(&t, d->streams, stream, &row))
+            err = cluster_purge_rows_range(&t, d->records, stream, after, row.synced_seq,
+                                           &d->read, tell, user, out_through);
+        else
+            err = t.err ? t.err : ERR_NOT_FOUND;
+        lmdb_abort(&t);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return err;
+}
+
 /* --- open --- */
 
 struct loading {
@@ -189,6 +212,12 @@ static void load_stream(void *user, const struct cluster_purge_stream *row)
     cluster_purge_log_load_stream(loading->d->log, row);
 }
 
+static void load_member(void *user, const struct cluster_purge_member *m)
+{
+    struct loading *loading = user;
+    cluster_purge_log_load_member(loading->d->log, m);
+}
+
 static enum err load(struct cluster_purge_disk *d, struct loading *loading)
 {
     struct lmdb_txn t;
@@ -196,6 +225,7 @@ static enum err load(struct cluster_purge_disk *d, struct loading *loading)
     d->opened.made_anew = !cluster_purge_rows_head(&t, d->heads, &d->head);
     cluster_purge_rows_streams(&t, d->streams, load_stream, note_damaged, loading);
     cluster_purge_rows_records(&t, d->records, load_record, note_damaged, loading);
+    cluster_purge_rows_members(&t, d->heads, load_member, note_damaged, loading);
     lmdb_abort(&t);
     d->batch_text = t.err ? lmdb_error_text(&t) : NULL;
     return t.err;
@@ -206,6 +236,19 @@ static void raise_floor(struct cluster_purge_disk *d)
     uint64_t first = d->head.boot_no << BOOT_SHIFT;
     if (d->opened.corrupt && d->head.floors.soft < first)
         d->head.floors.soft = first;
+}
+
+/* Who pulls from here must not believe that it was superseded: it lies below the floor. */
+static void give_up_record(struct cluster_purge_disk *d, struct lmdb_txn *t,
+                           struct cluster_purge_id id)
+{
+    struct cluster_purge_stream row;
+    cluster_purge_rows_del_record(t, d->records, id);
+    if (!cluster_purge_rows_stream(t, d->streams, id.stream, &row) || row.floor_seq >= id.seq)
+        return;
+    row.floor_seq = id.seq;
+    cluster_purge_rows_put_stream(t, d->streams, &row);
+    cluster_purge_log_load_stream(d->log, &row);
 }
 
 /* The first write of a start: the boot number, and what the load found. */
@@ -230,10 +273,12 @@ static enum err begin_boot(struct cluster_purge_disk *d, const struct loading *l
     cluster_purge_rows_put_head(&t, d->heads, &d->head);
     for (uint64_t i = 0; i < d->opened.corrupt && i < DAMAGED_MAX; i++) {
         if (loading->damaged[i].seq)
-            cluster_purge_rows_del_record(&t, d->records, loading->damaged[i]);
+            give_up_record(d, &t, loading->damaged[i]);
         else
             cluster_purge_rows_del_stream(&t, d->streams, loading->damaged[i].stream);
     }
+    if (d->opened.corrupt)
+        cluster_purge_rows_del_damaged_members(&t, d->heads);
     enum err err = lmdb_commit(&t);
     d->batch_text = err ? lmdb_error_text(&t) : NULL;
     return err;
@@ -291,6 +336,7 @@ static void begin_thread(void *context)
 enum err cluster_purge_disk_open(const struct cluster_purge_disk_conf *conf,
                                  struct cluster_purge_log *log, struct cluster_purge_disk **out)
 {
+    static const struct cluster_purge_reader reader = {.one = read_record, .range = read_range};
     struct cluster_purge_disk *d = must_alloc(sizeof(*d));
     uint64_t max =
         conf->max_bytes < CLUSTER_PURGE_LOG_MIN ? CLUSTER_PURGE_LOG_MIN : conf->max_bytes;
@@ -322,7 +368,7 @@ enum err cluster_purge_disk_open(const struct cluster_purge_disk_conf *conf,
                  d->folder, (unsigned long long)d->opened.corrupt);
     }
     cluster_purge_log_loaded(log, d->head.floors, used_bytes(d), d->max_bytes);
-    cluster_purge_log_set_reader(log, read_record, d);
+    cluster_purge_log_set_reader(log, &reader, d);
     d->crew = letter_crew_create(&(struct letter_crew_conf){
         .name = "purge-log", .threads = conf->threads ? 1 : 0, .thread_begin = begin_thread});
     *out = d;
@@ -408,8 +454,13 @@ static void write_batch(struct cluster_purge_disk *d)
     lmdb_begin(&t, d->env, true);
     for (unsigned i = 0; i < b->stream_count; i++)
         cluster_purge_rows_put_stream(&t, d->streams, &b->streams[i]);
-    for (unsigned i = 0; i < b->count; i++)
-        cluster_purge_rows_put_record(&t, d->records, b->records[i]);
+    for (unsigned i = 0; i < b->count; i++) {
+        const struct cluster_purge_pending *p = b->records[i];
+        if (p->kind == CLUSTER_PURGE_RECORD)
+            cluster_purge_rows_put_record(&t, d->records, p);
+        if (p->kind == CLUSTER_PURGE_MEMBER)
+            cluster_purge_rows_put_member(&t, d->heads, span_of(p->value, p->bytes));
+    }
     for (unsigned i = 0; i < b->drop_count; i++)
         cluster_purge_rows_del_record(&t, d->records, b->drops[i]);
     if (b->floors_changed) {
@@ -443,7 +494,7 @@ static void settle(struct cluster_purge_disk *d)
     } else if (d->failing) {
         log_line(LOG_INFO, "purge_log_recovered", "records=%u", d->batch.count);
     }
-    if (!failed && d->batch.floors_changed)
+    if (!failed && d->batch.floors_changed && d->batch.drop_count > 0)
         log_limited(&limit, 6, LOG_WARN, "purge_log_full",
                     "max_bytes=%llu effect=\"older purges widen to everything at a restart\"",
                     (unsigned long long)d->max_bytes);

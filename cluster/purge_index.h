@@ -20,6 +20,7 @@ struct cluster_purge_entry {
     uint32_t stream; /* index of the log's stream row */
     uint8_t kind, mode;
     bool synced;
+    bool out;     /* a batch that is out writes it */
     bool leaving; /* a batch that is out drops it */
     bool dead;    /* dropped; the index removes it later */
 };

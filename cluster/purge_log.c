@@ -1,44 +1,19 @@
-#include "cluster/purge_log.h"
+#include "cluster/purge_log_core.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-#include "cluster/purge_index.h"
+#include "cluster/purge_rows.h"
 
-#define NO_STREAM UINT32_MAX
-#define DROPS_MIN 16   /* at once, when there is too much */
-#define WALK_MAX 1024u /* entries looked at in one batch on behalf of an `all` */
+#define NO_STREAM CLUSTER_PURGE_NO_STREAM
+#define AHEAD_MAX                                                                              \
+    CLUSTER_PURGE_PENDING /* records beyond what is kept: they cannot be dropped */
 
-struct cluster_purge_log {
-    struct cluster_purge_log_conf conf;
-    char *node;
-    struct cluster_purge_index *index;
-    struct cluster_purge_stream *streams;
-    uint32_t stream_count, own; /* own: this start's, NO_STREAM until its first purge */
-    uint64_t own_seq;           /* the last one given */
-    struct cluster_purge_pending *first, *last;
-    unsigned pending_count, unanswered;
-    size_t pending_bytes;
-    bool taken, failing;
-    int64_t tried_at_s;
-    uint64_t swept_no, used_bytes, max_bytes;
-    struct cluster_purge_floors floors;
-    struct { /* an `all` whose older records are being dropped */
-        bool active, hard;
-        uint32_t stream;
-        uint64_t seq;
-        size_t at;
-    } all;
-    uint64_t superseded, expired, displaced;             /* since the start */
-    uint64_t out_superseded, out_expired, out_displaced; /* by the batch that is out */
-    cluster_purge_reader *read;
-    void *disk;
-};
-
-static void check_sane(const struct cluster_purge_log *l)
+void cluster_purge_log_check_sane(const struct cluster_purge_log *l)
 {
     must(!l->first == !l->last && !l->first == !l->pending_count);
     must(l->unanswered <= l->pending_count);
-    must(l->own == NO_STREAM || l->own < l->stream_count);
+    must(l->own == NO_STREAM || l->own < l->streams.count);
 }
 
 struct cluster_purge_log *cluster_purge_log_create(const struct cluster_purge_log_conf *conf)
@@ -66,8 +41,11 @@ void cluster_purge_log_destroy(struct cluster_purge_log *l)
         next = l->first->next;
         free(l->first);
     }
+    for (uint32_t i = 0; i < l->member_count; i++)
+        free(l->members[i].id);
+    free(l->members);
     cluster_purge_index_destroy(l->index);
-    free(l->streams);
+    cluster_purge_streams_fini(&l->streams);
     free(l->node);
     free(l);
 }
@@ -83,23 +61,7 @@ void cluster_purge_log_swept(struct cluster_purge_log *l, uint64_t apply_no)
         l->swept_no = apply_no;
 }
 
-static uint32_t find_stream(const struct cluster_purge_log *l, uint64_t id)
-{
-    for (uint32_t i = l->stream_count; i > 0; i--) {
-        if (l->streams[i - 1].id == id)
-            return i - 1;
-    }
-    return NO_STREAM;
-}
-
-static uint32_t add_stream(struct cluster_purge_log *l, const struct cluster_purge_stream *row)
-{
-    l->streams = must_realloc(l->streams, (l->stream_count + 1) * sizeof(*l->streams));
-    l->streams[l->stream_count] = *row;
-    return l->stream_count++;
-}
-
-static struct hash128 key_of(const struct cluster_purge_log *l, const struct purge *p)
+struct hash128 cluster_purge_log_key(const struct cluster_purge_log *l, const struct purge *p)
 {
     char text[2 + PURGE_SITE_MAX + PURGE_SELECTOR_MAX];
     must(p->site.len <= PURGE_SITE_MAX && p->selector.len <= PURGE_SELECTOR_MAX);
@@ -113,26 +75,31 @@ static struct hash128 key_of(const struct cluster_purge_log *l, const struct pur
     return hash_sip128(&l->conf.hash_key, span_of(text, at + p->selector.len));
 }
 
-/* Is an older one needless beside a later one of the same key? */
-static bool as_hard(unsigned later_mode, unsigned older_mode)
-{
-    return later_mode == PURGE_HARD || older_mode == PURGE_SOFT;
-}
-
 /* --- load --- */
 
 void cluster_purge_log_load_stream(struct cluster_purge_log *l,
                                    const struct cluster_purge_stream *row)
 {
-    if (find_stream(l, row->id) == NO_STREAM)
-        (void)add_stream(l, row);
+    uint32_t at = cluster_purge_streams_find(&l->streams, row->id);
+    if (at == NO_STREAM)
+        (void)cluster_purge_streams_add(&l->streams, row);
+    else if (l->streams.rows[at].floor_seq < row->floor_seq)
+        l->streams.rows[at].floor_seq = row->floor_seq;
+}
+
+static uint32_t stream_of(struct cluster_purge_log *l, uint64_t id)
+{
+    uint32_t stream = cluster_purge_streams_find(&l->streams, id);
+    if (stream != NO_STREAM)
+        return stream;
+    return cluster_purge_streams_add(&l->streams, &(struct cluster_purge_stream){.id = id});
 }
 
 static struct cluster_purge_entry entry_of(const struct cluster_purge_log *l, uint32_t stream,
                                            const struct cluster_purge_record *r)
 {
     return (struct cluster_purge_entry){
-        .key = key_of(l, &r->purge),
+        .key = cluster_purge_log_key(l, &r->purge),
         .seq = r->seq,
         .apply_no = r->apply_no,
         .dedup = r->dedup,
@@ -145,11 +112,7 @@ static struct cluster_purge_entry entry_of(const struct cluster_purge_log *l, ui
 
 void cluster_purge_log_load(struct cluster_purge_log *l, const struct cluster_purge_record *r)
 {
-    uint32_t stream = find_stream(l, r->stream);
-    if (stream == NO_STREAM) /* its row is damaged or gone: the record counts all the same */
-        stream = add_stream(l, &(struct cluster_purge_stream){.id = r->stream});
-    if (l->streams[stream].synced_seq < r->seq)
-        l->streams[stream].synced_seq = r->seq;
+    uint32_t stream = stream_of(l, r->stream); /* also when its row is damaged or gone */
     struct cluster_purge_entry e = entry_of(l, stream, r);
     e.synced = true;
     if (!cluster_purge_index_find(l->index, stream, r->seq))
@@ -160,10 +123,16 @@ void cluster_purge_log_loaded(struct cluster_purge_log *l, struct cluster_purge_
                               uint64_t used_bytes, uint64_t max_bytes)
 {
     cluster_purge_index_sort(l->index);
+    /* A row that was lost begins again: over what is here without a gap. */
+    for (uint32_t i = 0; i < l->streams.count; i++) {
+        struct cluster_purge_stream *row = &l->streams.rows[i];
+        while (cluster_purge_index_find(l->index, i, row->synced_seq + 1))
+            row->synced_seq++;
+    }
     l->floors = floors;
     l->used_bytes = used_bytes;
     l->max_bytes = max_bytes;
-    while (find_stream(l, l->conf.stream_id) != NO_STREAM)
+    while (cluster_purge_streams_find(&l->streams, l->conf.stream_id) != NO_STREAM)
         l->conf.stream_id = hash_mix(l->conf.stream_id) | 1;
 }
 
@@ -172,20 +141,20 @@ void cluster_purge_log_unload(struct cluster_purge_log *l)
     must(l->own == NO_STREAM && !l->first);
     cluster_purge_index_destroy(l->index);
     l->index = cluster_purge_index_create();
-    l->stream_count = 0;
+    cluster_purge_streams_fini(&l->streams);
 }
 
-void cluster_purge_log_set_reader(struct cluster_purge_log *l, cluster_purge_reader *read,
-                                  void *disk)
+void cluster_purge_log_set_reader(struct cluster_purge_log *l,
+                                  const struct cluster_purge_reader *reader, void *disk)
 {
-    l->read = read;
+    l->reader = reader;
     l->disk = disk;
 }
 
 /* --- accept --- */
 
 static void append(struct cluster_purge_log *l, const struct cluster_purge_pending *head,
-                   const uint8_t *value)
+                   const void *value)
 {
     struct cluster_purge_pending *p = must_alloc(sizeof(*p) + head->bytes);
     *p = *head;
@@ -197,31 +166,49 @@ static void append(struct cluster_purge_log *l, const struct cluster_purge_pendi
         l->first = p;
     l->last = p;
     l->pending_count++;
-    l->unanswered++;
+    l->unanswered += !p->answered;
     l->pending_bytes += p->bytes;
+}
+
+static bool has_room(const struct cluster_purge_log *l)
+{
+    return l->pending_count < CLUSTER_PURGE_PENDING &&
+           l->pending_bytes + CLUSTER_PURGE_BYTES_MAX <= CLUSTER_PURGE_PENDING_BYTES;
+}
+
+static void append_record(struct cluster_purge_log *l, uint32_t stream,
+                          const struct cluster_purge_record *r, uint64_t ticket)
+{
+    uint8_t value[CLUSTER_PURGE_BYTES_MAX];
+    struct cluster_purge_entry e = entry_of(l, stream, r);
+    const struct cluster_purge_entry *older =
+        cluster_purge_index_find_key(l->index, stream, e.key);
+    struct cluster_purge_pending head = {
+        .kind = CLUSTER_PURGE_RECORD, .id = {r->stream, r->seq}, .ticket = ticket};
+    if (older && older->seq < r->seq && cluster_purge_as_hard(e.mode, older->mode))
+        head.supersedes = older->seq;
+    (void)cluster_purge_index_add(l->index, &e);
+    head.bytes = (uint32_t)cluster_purge_record_encode(r, value);
+    append(l, &head, value);
 }
 
 enum err cluster_purge_log_accept(struct cluster_purge_log *l, const struct purge *p,
                                   uint64_t apply_no, uint64_t dedup, int64_t now_s,
                                   uint64_t ticket, struct cluster_purge_id *out_id)
 {
-    uint8_t value[CLUSTER_PURGE_BYTES_MAX];
-    check_sane(l);
-    if (l->pending_count >= CLUSTER_PURGE_PENDING ||
-        l->pending_bytes + sizeof(value) > CLUSTER_PURGE_PENDING_BYTES)
+    cluster_purge_log_check_sane(l);
+    if (!has_room(l))
         return ERR_LIMIT;
     const struct cluster_purge_entry *known = cluster_purge_index_find_dedup(l->index, dedup);
-    struct cluster_purge_pending head = {.ticket = ticket};
     if (known) {
-        head.id = (struct cluster_purge_id){l->streams[known->stream].id, known->seq};
-        append(l, &head, NULL);
-        *out_id = head.id;
+        *out_id = (struct cluster_purge_id){l->streams.rows[known->stream].id, known->seq};
+        append(l, &(struct cluster_purge_pending){.id = *out_id, .ticket = ticket}, NULL);
         return ERR_OK;
     }
     if (l->own == NO_STREAM)
-        l->own = add_stream(l, &(struct cluster_purge_stream){.id = l->conf.stream_id});
+        l->own = stream_of(l, l->conf.stream_id);
     struct cluster_purge_record r = {
-        .stream = l->streams[l->own].id,
+        .stream = l->conf.stream_id,
         .seq = ++l->own_seq,
         .apply_no = apply_no,
         .dedup = dedup,
@@ -229,263 +216,168 @@ enum err cluster_purge_log_accept(struct cluster_purge_log *l, const struct purg
         .node = span_text(l->node),
         .purge = *p,
     };
-    struct cluster_purge_entry e = entry_of(l, l->own, &r);
-    const struct cluster_purge_entry *older =
-        cluster_purge_index_find_key(l->index, l->own, e.key);
-    if (older && as_hard(e.mode, older->mode))
-        head.supersedes = older->seq;
-    (void)cluster_purge_index_add(l->index, &e);
-    head.id = (struct cluster_purge_id){r.stream, r.seq};
-    head.bytes = (uint32_t)cluster_purge_record_encode(&r, value);
-    append(l, &head, value);
-    *out_id = head.id;
+    append_record(l, l->own, &r, ticket);
+    *out_id = (struct cluster_purge_id){r.stream, r.seq};
     return ERR_OK;
 }
 
-/* --- what the disk does next --- */
+/* --- what other nodes know --- */
 
-static struct cluster_purge_stream *row_of(struct cluster_purge_log *l,
-                                           struct cluster_purge_batch *b, uint32_t stream)
+bool cluster_purge_log_has(const struct cluster_purge_log *l, struct cluster_purge_id id)
 {
-    const struct cluster_purge_stream *now = &l->streams[stream];
-    for (unsigned i = b->stream_count; i > 0; i--) {
-        if (b->streams[i - 1].id == now->id)
-            return &b->streams[i - 1];
+    return cluster_purge_log_state(l, id) != CLUSTER_PURGE_UNKNOWN;
+}
+
+bool cluster_purge_log_knows(const struct cluster_purge_log *l, uint64_t dedup)
+{
+    return cluster_purge_index_find_dedup(l->index, dedup) != NULL;
+}
+
+enum err cluster_purge_log_receive(struct cluster_purge_log *l,
+                                   const struct cluster_purge_record *r, uint64_t ticket)
+{
+    struct cluster_purge_id id = {r->stream, r->seq};
+    cluster_purge_log_check_sane(l);
+    if (r->stream == l->conf.stream_id || r->stream == 0 || r->seq == 0)
+        return ERR_REFUSED;
+    if (!has_room(l) ||
+        cluster_purge_index_count(l->index) >= (uint64_t)l->conf.record_max + AHEAD_MAX)
+        return ERR_LIMIT;
+    if (cluster_purge_log_has(l, id)) {
+        append(l, &(struct cluster_purge_pending){.id = id, .ticket = ticket}, NULL);
+        return ERR_OK;
     }
-    must(b->stream_count < ARRAY_LEN(b->streams));
-    b->streams[b->stream_count] = *now;
-    return &b->streams[b->stream_count++];
+    if (cluster_purge_streams_find(&l->streams, r->stream) == NO_STREAM &&
+        l->streams.count >= CLUSTER_VECTOR_ROWS)
+        return ERR_LIMIT;
+    append_record(l, stream_of(l, r->stream), r, ticket);
+    return ERR_OK;
 }
 
-static void drop(struct cluster_purge_log *l, struct cluster_purge_batch *b,
-                 struct cluster_purge_entry *e)
+void cluster_purge_log_cover(struct cluster_purge_log *l, uint64_t stream, uint64_t through)
 {
-    must(b->drop_count < ARRAY_LEN(b->drops));
-    b->drops[b->drop_count++] = (struct cluster_purge_id){l->streams[e->stream].id, e->seq};
-    e->leaving = true;
-}
-
-static void take_pending(struct cluster_purge_log *l, struct cluster_purge_batch *b)
-{
-    for (const struct cluster_purge_pending *p = l->first; p && b->count < CLUSTER_PURGE_BATCH;
-         p = p->next) {
-        b->records[b->count++] = p;
-        if (!p->bytes)
-            continue;
-        struct cluster_purge_stream *row = row_of(l, b, l->own);
-        row->synced_seq = p->id.seq;
-        row->last_at_s = b->now_s;
-        if (!p->supersedes)
-            continue;
-        struct cluster_purge_entry *older =
-            cluster_purge_index_find(l->index, l->own, p->supersedes);
-        if (older && !older->leaving) {
-            drop(l, b, older);
-            l->out_superseded++;
-        }
-    }
-}
-
-static void take_under_all(struct cluster_purge_log *l, struct cluster_purge_batch *b,
-                           unsigned limit)
-{
-    struct cluster_purge_entry *e;
-    for (unsigned looked = 0; l->all.active && looked < WALK_MAX && b->drop_count < limit;
-         looked++) {
-        e = cluster_purge_index_walk(l->index, &l->all.at);
-        if (!e || (e->stream == l->all.stream && e->seq == l->all.seq)) {
-            l->all.active = false;
-        } else if (e->stream == l->all.stream && e->seq < l->all.seq && e->synced &&
-                   !e->leaving && as_hard(l->all.hard ? PURGE_HARD : PURGE_SOFT, e->mode)) {
-            drop(l, b, e);
-            l->out_superseded++;
-        }
-    }
-}
-
-static bool is_expired(const struct cluster_purge_log *l, const struct cluster_purge_entry *e,
-                       int64_t now_s)
-{
-    return e->synced && e->apply_no <= l->swept_no && now_s - e->accepted_at_s > l->conf.keep_s;
-}
-
-/* How many of the oldest must go for want of room: for the file more than come in, so that it
- * shrinks while purges flow. */
-static uint64_t count_excess(const struct cluster_purge_log *l, unsigned coming)
-{
-    uint64_t records = cluster_purge_index_count(l->index), excess = 0;
-    if (l->used_bytes > l->max_bytes / 4 * 3)
-        excess = 2 * coming > DROPS_MIN ? 2 * coming : DROPS_MIN;
-    if (records > l->conf.record_max && records - l->conf.record_max > excess)
-        excess = records - l->conf.record_max;
-    return excess;
-}
-
-/* The oldest, in the order in which they were applied. */
-static void take_oldest(struct cluster_purge_log *l, struct cluster_purge_batch *b,
-                        unsigned limit)
-{
-    struct cluster_purge_entry *e;
-    uint64_t more = count_excess(l, b->count);
-    size_t at = 0;
-    while (b->drop_count < limit && (e = cluster_purge_index_walk(l->index, &at))) {
-        if (e->leaving)
-            continue;
-        bool expired = is_expired(l, e, b->now_s);
-        if (!e->synced || (!expired && !more))
-            break;
-        if (more)
-            more--;
-        drop(l, b, e);
-        struct cluster_purge_stream *row = row_of(l, b, e->stream);
-        if (row->floor_seq < e->seq)
-            row->floor_seq = e->seq;
-        l->out_expired += expired;
-        l->out_displaced += !expired;
-        uint64_t *floor = e->mode == PURGE_HARD ? &b->floors.hard : &b->floors.soft;
-        if (e->apply_no > l->swept_no && e->apply_no > *floor) {
-            *floor = e->apply_no;
-            b->floors_changed = true;
-        }
-    }
-}
-
-static bool is_due(const struct cluster_purge_log *l, int64_t now_s)
-{
-    size_t at = 0;
-    if (l->failing && !l->unanswered && now_s == l->tried_at_s)
-        return false;
-    if (l->first || l->all.active)
-        return true;
-    const struct cluster_purge_entry *e = cluster_purge_index_walk(l->index, &at);
-    return e && is_expired(l, e, now_s);
-}
-
-bool cluster_purge_log_take(struct cluster_purge_log *l, int64_t now_s,
-                            struct cluster_purge_batch *out)
-{
-    check_sane(l);
-    if (l->taken || !is_due(l, now_s))
-        return false;
-    out->count = out->drop_count = out->stream_count = 0;
-    out->floors = l->floors;
-    out->floors_changed = false;
-    out->now_s = now_s;
-    l->out_superseded = l->out_expired = l->out_displaced = 0;
-    take_pending(l, out);
-    /* One transaction frees few pages: the free list's own record stays small. */
-    unsigned limit = out->drop_count + CLUSTER_PURGE_BATCH;
-    take_under_all(l, out, limit);
-    take_oldest(l, out, limit);
-    l->taken = true;
-    return true;
-}
-
-/* --- what came of it --- */
-
-static void begin_all(struct cluster_purge_log *l, const struct cluster_purge_entry *e)
-{
-    /* Only that of every site: entries do not know theirs. */
-    if (e->kind != PURGE_ALL ||
-        !hash128_equal(e->key, key_of(l, &(struct purge){.kind = PURGE_ALL})))
+    uint32_t at = cluster_purge_streams_find(&l->streams, stream);
+    if (stream == l->conf.stream_id ||
+        (at == NO_STREAM && l->streams.count >= CLUSTER_VECTOR_ROWS))
         return;
-    l->all.active = true;
-    l->all.hard = e->mode == PURGE_HARD;
-    l->all.stream = e->stream;
-    l->all.seq = e->seq;
-    l->all.at = 0;
-}
-
-static void settle(struct cluster_purge_log *l, const struct cluster_purge_batch *b,
-                   enum err err)
-{
-    struct cluster_purge_entry *e;
-    for (unsigned i = 0; err == ERR_OK && i < b->count; i++) {
-        const struct cluster_purge_pending *p = b->records[i];
-        if (p->bytes && (e = cluster_purge_index_find(l->index, l->own, p->id.seq))) {
-            e->synced = true;
-            begin_all(l, e);
-        }
-    }
-    for (unsigned i = 0; i < b->drop_count; i++) {
-        uint32_t stream = find_stream(l, b->drops[i].stream);
-        e = cluster_purge_index_find(l->index, stream, b->drops[i].seq);
-        must(e && e->leaving);
-        e->leaving = false;
-        if (err == ERR_OK)
-            cluster_purge_index_drop(l->index, e);
-    }
-    for (unsigned i = 0; err == ERR_OK && i < b->stream_count; i++)
-        l->streams[find_stream(l, b->streams[i].id)] = b->streams[i];
-}
-
-static void answer(struct cluster_purge_log *l, struct cluster_purge_pending *p, enum err err)
-{
-    if (p->answered)
+    if (stream_of(l, stream) == at && l->streams.rows[at].synced_seq >= through)
         return;
-    p->answered = true;
-    l->unanswered--;
-    if (p->ticket && l->conf.answered)
-        l->conf.answered(l->conf.user, p->ticket, err);
+    append(l,
+           &(struct cluster_purge_pending){
+               .kind = CLUSTER_PURGE_COVER, .id = {stream, through}, .answered = true},
+           NULL);
 }
 
-static void pop(struct cluster_purge_log *l)
+void cluster_purge_log_fall_back(struct cluster_purge_log *l, uint64_t stream, uint64_t through,
+                                 uint64_t apply_no, bool hard)
 {
-    struct cluster_purge_pending *p = l->first;
-    l->first = p->next;
-    if (!l->first)
-        l->last = NULL;
-    l->pending_count--;
-    l->pending_bytes -= p->bytes;
-    free(p);
+    bool counts = stream != l->conf.stream_id &&
+                  (cluster_purge_streams_find(&l->streams, stream) != NO_STREAM ||
+                   l->streams.count < CLUSTER_VECTOR_ROWS);
+    if (counts)
+        (void)stream_of(l, stream);
+    append(l,
+           &(struct cluster_purge_pending){.kind = CLUSTER_PURGE_FALL_BACK,
+                                           .id = {counts ? stream : 0, through},
+                                           .apply_no = apply_no,
+                                           .hard = hard,
+                                           .answered = true},
+           NULL);
 }
 
-/* Whatever waits now is told; what the answers bring in anew is not. */
-static void answer_failed(struct cluster_purge_log *l, enum err err)
+void cluster_purge_log_vector(const struct cluster_purge_log *l, struct cluster_vector *out)
 {
-    struct cluster_purge_pending **link = &l->first, *before = NULL;
-    for (unsigned left = l->pending_count; left > 0; left--) {
-        struct cluster_purge_pending *p = *link;
-        answer(l, p, err);
-        if (p->bytes) {
-            before = p;
-            link = &p->next;
-            continue;
+    cluster_vector_clear(out);
+    for (uint32_t i = 0; i < l->streams.count; i++) {
+        const struct cluster_purge_stream *row = &l->streams.rows[i];
+        must(cluster_vector_raise(out, row->id, row->synced_seq) == ERR_OK);
+    }
+}
+
+uint64_t cluster_purge_log_serial(const struct cluster_purge_log *l)
+{
+    return l->serial;
+}
+
+uint64_t cluster_purge_log_synced(const struct cluster_purge_log *l, uint64_t stream)
+{
+    uint32_t at = cluster_purge_streams_find(&l->streams, stream);
+    return at == NO_STREAM ? 0 : l->streams.rows[at].synced_seq;
+}
+
+uint64_t cluster_purge_log_floor(const struct cluster_purge_log *l, uint64_t stream)
+{
+    uint32_t at = cluster_purge_streams_find(&l->streams, stream);
+    return at == NO_STREAM ? 0 : l->streams.rows[at].floor_seq;
+}
+
+uint64_t cluster_purge_log_own_stream(const struct cluster_purge_log *l)
+{
+    return l->own == NO_STREAM ? 0 : l->conf.stream_id;
+}
+
+enum err cluster_purge_log_read(struct cluster_purge_log *l, uint64_t stream, uint64_t after,
+                                bool (*tell)(void *user, const struct cluster_purge_record *r),
+                                void *user, uint64_t *out_through)
+{
+    *out_through = after;
+    if (!l->reader || cluster_purge_log_synced(l, stream) == 0)
+        return ERR_NOT_FOUND;
+    return l->reader->range(l->disk, stream, after, tell, user, out_through);
+}
+
+/* --- members --- */
+
+static enum err put_member(struct cluster_purge_log *l, const struct cluster_purge_member *m)
+{
+    uint32_t at = 0;
+    while (at < l->member_count && !span_equal(l->members[at].m.id, m->id))
+        at++;
+    if (at == CLUSTER_PURGE_MEMBERS)
+        return ERR_LIMIT;
+    if (at == l->member_count) {
+        if (l->member_count == l->member_room) {
+            l->member_room = l->member_room ? l->member_room * 2 : 16;
+            l->members = must_realloc(l->members, l->member_room * sizeof *l->members);
         }
-        *link = p->next; /* there is nothing to try again */
-        if (l->last == p)
-            l->last = before;
-        l->pending_count--;
-        free(p);
+        l->members[at].id = span_dup(m->id);
+        l->members[at].m.id = span_of(l->members[at].id, m->id.len);
+        l->member_count++;
     }
+    l->members[at].m.generation = m->generation;
+    l->members[at].m.left = m->left;
+    return ERR_OK;
 }
 
-void cluster_purge_log_written(struct cluster_purge_log *l, const struct cluster_purge_batch *b,
-                               enum err err, uint64_t used_bytes)
+void cluster_purge_log_load_member(struct cluster_purge_log *l,
+                                   const struct cluster_purge_member *m)
 {
-    must(l->taken);
-    check_sane(l);
-    settle(l, b, err);
-    l->failing = err != ERR_OK;
-    l->tried_at_s = b->now_s;
-    if (err == ERR_OK) {
-        l->used_bytes = used_bytes;
-        l->floors = b->floors;
-        l->superseded += l->out_superseded;
-        l->expired += l->out_expired;
-        l->displaced += l->out_displaced;
-    } else if (err == ERR_LIMIT) {
-        l->used_bytes = l->max_bytes; /* the next batch makes room */
-    }
-    /* Answers may accept more, behind; nothing is taken before the last of them. */
+    (void)!put_member(l, m);
+}
+
+enum err cluster_purge_log_set_member(struct cluster_purge_log *l,
+                                      const struct cluster_purge_member *m)
+{
+    uint8_t value[CLUSTER_PURGE_MEMBER_BYTES_MAX];
+    enum err err =
+        m->id.len == 0 || m->id.len > CLUSTER_PURGE_NODE_MAX ? ERR_LIMIT : put_member(l, m);
     if (err != ERR_OK)
-        answer_failed(l, err);
-    for (unsigned left = b->count; err == ERR_OK && left > 0; left--) {
-        answer(l, l->first, ERR_OK);
-        pop(l);
-    }
-    l->taken = false;
-    check_sane(l);
+        return err;
+    append(l,
+           &(struct cluster_purge_pending){.kind = CLUSTER_PURGE_MEMBER,
+                                           .answered = true,
+                                           .bytes =
+                                               (uint32_t)cluster_purge_member_encode(m, value)},
+           value);
+    return ERR_OK;
+}
+
+void cluster_purge_log_members(const struct cluster_purge_log *l,
+                               void (*each)(void *user, const struct cluster_purge_member *m),
+                               void *user)
+{
+    for (uint32_t i = 0; i < l->member_count; i++)
+        each(user, &l->members[i].m);
 }
 
 /* --- questions --- */
@@ -493,21 +385,21 @@ void cluster_purge_log_written(struct cluster_purge_log *l, const struct cluster
 enum cluster_purge_state cluster_purge_log_state(const struct cluster_purge_log *l,
                                                  struct cluster_purge_id id)
 {
-    uint32_t stream = find_stream(l, id.stream);
+    uint32_t stream = cluster_purge_streams_find(&l->streams, id.stream);
     if (stream == NO_STREAM || id.seq == 0)
         return CLUSTER_PURGE_UNKNOWN;
     const struct cluster_purge_entry *e = cluster_purge_index_find(l->index, stream, id.seq);
     if (e)
         return e->synced ? CLUSTER_PURGE_SYNCED : CLUSTER_PURGE_PENDING_HERE;
-    return id.seq <= l->streams[stream].synced_seq ? CLUSTER_PURGE_SUPERSEDED
-                                                   : CLUSTER_PURGE_UNKNOWN;
+    return id.seq <= l->streams.rows[stream].synced_seq ? CLUSTER_PURGE_SUPERSEDED
+                                                        : CLUSTER_PURGE_UNKNOWN;
 }
 
 static enum err read_pending(const struct cluster_purge_log *l, struct cluster_purge_id id,
                              struct cluster_purge_record *out)
 {
     for (const struct cluster_purge_pending *p = l->first; p; p = p->next) {
-        if (p->bytes && p->id.seq == id.seq && p->id.stream == id.stream)
+        if (p->kind == CLUSTER_PURGE_RECORD && p->id.seq == id.seq && p->id.stream == id.stream)
             return cluster_purge_record_decode(id.stream, id.seq, span_of(p->value, p->bytes),
                                                out);
     }
@@ -522,10 +414,10 @@ enum err cluster_purge_log_find(struct cluster_purge_log *l, struct cluster_purg
         *out_synced = false;
         return read_pending(l, id, out);
     }
-    if (state != CLUSTER_PURGE_SYNCED || !l->read)
+    if (state != CLUSTER_PURGE_SYNCED || !l->reader)
         return ERR_NOT_FOUND;
     *out_synced = true;
-    return l->read(l->disk, id, out);
+    return l->reader->one(l->disk, id, out);
 }
 
 unsigned cluster_purge_log_list(struct cluster_purge_log *l, int64_t since_s, unsigned limit,
@@ -539,7 +431,7 @@ unsigned cluster_purge_log_list(struct cluster_purge_log *l, int64_t since_s, un
     size_t at = 0;
     bool synced;
     while (told < limit && (e = cluster_purge_index_walk(l->index, &at))) {
-        struct cluster_purge_id id = {l->streams[e->stream].id, e->seq};
+        struct cluster_purge_id id = {l->streams.rows[e->stream].id, e->seq};
         if (e->accepted_at_s < since_s || cluster_purge_log_find(l, id, &r, &synced))
             continue;
         tell(user, &r, synced);
@@ -554,7 +446,7 @@ void cluster_purge_log_figures(const struct cluster_purge_log *l,
     *out = (struct cluster_purge_log_figures){
         .records = cluster_purge_index_count(l->index),
         .pending = l->pending_count,
-        .streams = l->stream_count,
+        .streams = l->streams.count,
         .used_bytes = l->used_bytes,
         .max_bytes = l->max_bytes,
         .superseded = l->superseded,

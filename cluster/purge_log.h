@@ -74,10 +74,10 @@ NODISCARD enum err cluster_purge_log_accept(struct cluster_purge_log *l, const s
 /* Was it taken in: synced, on its way to the disk, or superseded since? */
 bool cluster_purge_log_has(const struct cluster_purge_log *l, struct cluster_purge_id id);
 bool cluster_purge_log_knows(const struct cluster_purge_log *l, uint64_t dedup);
-/* In effect here under r->apply_no already; copied. In any order within a stream, each once
- * (must not be `has`); the stream's synced_seq rises over what is without a gap. ERR_LIMIT:
- * too much waits, nothing was taken, it will have to come again. ERR_REFUSED: it says that it
- * is of this start's own stream. */
+/* In effect here under r->apply_no already; copied. In any order within a stream; the stream's
+ * synced_seq rises over what is without a gap. One that this log `has` is not written again,
+ * its ticket answered with the next batch. ERR_LIMIT: too much waits, nothing was taken, it
+ * will have to come again. ERR_REFUSED: it says that it is of this start's own stream. */
 NODISCARD enum err cluster_purge_log_receive(struct cluster_purge_log *l,
                                              const struct cluster_purge_record *r,
                                              uint64_t ticket);
@@ -96,7 +96,8 @@ uint64_t cluster_purge_log_floor(const struct cluster_purge_log *l, uint64_t str
 uint64_t cluster_purge_log_own_stream(const struct cluster_purge_log *l); /* 0: none yet */
 /* Synced records of `stream` above `after`, by rising seq, as long as `tell` says true (it may
  * refuse one: that is not counted). *out_through: so far all that is left of the stream was
- * told; the stream's synced_seq when nothing more is there. ERR_CORRUPT, ERR_SYS. */
+ * told; the stream's synced_seq when nothing more is there. ERR_NOT_FOUND: no such stream here;
+ * ERR_CORRUPT, ERR_SYS. */
 NODISCARD enum err
 cluster_purge_log_read(struct cluster_purge_log *l, uint64_t stream, uint64_t after,
                        bool (*tell)(void *user, const struct cluster_purge_record *r),
@@ -158,14 +159,24 @@ struct cluster_purge_stream { /* as stored, one row each */
 struct cluster_purge_floors { /* replay begins with `all` at these numbers; 0 = none */
     uint64_t hard, soft;
 };
-struct cluster_purge_pending { /* a record on its way to the disk */
+enum cluster_purge_pending_kind {
+    CLUSTER_PURGE_ANSWER,    /* waits behind others; nothing is written */
+    CLUSTER_PURGE_RECORD,    /* `id` is its own */
+    CLUSTER_PURGE_COVER,     /* up to `id` */
+    CLUSTER_PURGE_FALL_BACK, /* up to `id`, under apply_no */
+    CLUSTER_PURGE_MEMBER,    /* `value` as cluster/purge_rows.h has it */
+};
+struct cluster_purge_pending { /* on its way to the disk */
     struct cluster_purge_pending *next;
+    enum cluster_purge_pending_kind kind;
     struct cluster_purge_id id;
     uint64_t ticket;
     uint64_t supersedes; /* seq in its stream; 0 = none */
+    uint64_t apply_no;   /* FALL_BACK */
+    bool hard;           /* FALL_BACK */
     bool answered;
-    uint32_t bytes;  /* 0: only an answer waits here, nothing is written */
-    uint8_t value[]; /* as encoded */
+    uint32_t bytes;
+    uint8_t value[]; /* RECORD, MEMBER: as encoded */
 };
 struct cluster_purge_batch {
     /* The oldest that wait. Not a list: control appends behind the last of them meanwhile. */
@@ -179,18 +190,28 @@ struct cluster_purge_batch {
     bool floors_changed;
     int64_t now_s;
 };
-/* At open: rows first, then records in any order, then loaded. */
+/* At open: rows first, then records and members in any order, then loaded. A row that comes
+ * again only raises the floor. */
 void cluster_purge_log_load_stream(struct cluster_purge_log *l,
                                    const struct cluster_purge_stream *row);
 void cluster_purge_log_load(struct cluster_purge_log *l, const struct cluster_purge_record *r);
+void cluster_purge_log_load_member(struct cluster_purge_log *l,
+                                   const struct cluster_purge_member *m);
 void cluster_purge_log_loaded(struct cluster_purge_log *l, struct cluster_purge_floors floors,
                               uint64_t used_bytes, uint64_t max_bytes);
 void cluster_purge_log_unload(struct cluster_purge_log *l); /* what was loaded proved damaged */
-/* How a synced record is read back; the text is borrowed until the next call. */
-typedef enum err cluster_purge_reader(void *disk, struct cluster_purge_id id,
-                                      struct cluster_purge_record *out);
-void cluster_purge_log_set_reader(struct cluster_purge_log *l, cluster_purge_reader *read,
-                                  void *disk);
+/* How synced records are read back, from the disk's own newest state, which may be a batch
+ * ahead of what this log was told. */
+struct cluster_purge_reader {
+    /* One; the text is borrowed until the next call. */
+    enum err (*one)(void *disk, struct cluster_purge_id id, struct cluster_purge_record *out);
+    /* As cluster_purge_log_read; records above the row's synced_seq are not told. */
+    enum err (*range)(void *disk, uint64_t stream, uint64_t after,
+                      bool (*tell)(void *user, const struct cluster_purge_record *r),
+                      void *user, uint64_t *out_through);
+};
+void cluster_purge_log_set_reader(struct cluster_purge_log *l,
+                                  const struct cluster_purge_reader *reader, void *disk);
 /* The next thing to do, if any; then no other until it was written. After a failure there is
  * one only when a record has not been answered yet, or once a second. Everything in *out lives
  * until cluster_purge_log_written. */

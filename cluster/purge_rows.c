@@ -56,6 +56,78 @@ void cluster_purge_rows_put_head(struct lmdb_txn *t, struct lmdb_db db,
     lmdb_put(t, db, SPAN("head"), head_encode(head, bytes));
 }
 
+size_t cluster_purge_member_encode(const struct cluster_purge_member *m,
+                                   uint8_t out[CLUSTER_PURGE_MEMBER_BYTES_MAX])
+{
+    struct cursor c;
+    cursor_write(&c, out, CLUSTER_PURGE_MEMBER_BYTES_MAX);
+    cursor_put_u32(&c, m->generation);
+    cursor_put_u8(&c, m->left);
+    cursor_put_bytes(&c, m->id);
+    must(c.err == ERR_OK);
+    return c.at;
+}
+
+static bool member_decode(struct span bytes, struct cluster_purge_member *out)
+{
+    struct cursor c;
+    if (bytes.len < 5 + 1 + 4 || bytes.len > CLUSTER_PURGE_MEMBER_BYTES_MAX + 4)
+        return false;
+    cursor_read(&c, bytes);
+    out->generation = cursor_get_u32(&c);
+    out->left = cursor_get_u8(&c) != 0;
+    out->id = cursor_get_bytes(&c, bytes.len - 5 - 4);
+    return cursor_get_u32(&c) == crypto_crc32c(span_until(bytes, bytes.len - 4));
+}
+
+/* "member " and the id, so that none is "head". */
+#define MEMBER_KEY "member "
+#define MEMBER_KEY_MAX (sizeof(MEMBER_KEY) - 1 + CLUSTER_PURGE_NODE_MAX)
+
+void cluster_purge_rows_put_member(struct lmdb_txn *t, struct lmdb_db db, struct span member)
+{
+    uint8_t key[MEMBER_KEY_MAX], value[CLUSTER_PURGE_MEMBER_BYTES_MAX + 4];
+    struct cursor k, v;
+    cursor_write(&k, key, sizeof(key));
+    cursor_put_bytes(&k, SPAN(MEMBER_KEY));
+    cursor_put_bytes(&k, span_from(member, 5));
+    cursor_write(&v, value, sizeof(value));
+    cursor_put_bytes(&v, member);
+    cursor_put_u32(&v, crypto_crc32c(member));
+    must(k.err == ERR_OK && v.err == ERR_OK);
+    lmdb_put(t, db, span_of(key, k.at), span_of(value, v.at));
+}
+
+void cluster_purge_rows_members(struct lmdb_txn *t, struct lmdb_db db,
+                                void (*each)(void *user, const struct cluster_purge_member *m),
+                                cluster_purge_rows_damaged *damaged, void *user)
+{
+    struct lmdb_cursor c;
+    struct cluster_purge_member m;
+    lmdb_cursor_open(&c, t, db);
+    for (bool on = lmdb_cursor_seek(&c, SPAN(MEMBER_KEY));
+         on && span_starts(c.key, SPAN(MEMBER_KEY)); on = lmdb_cursor_next(&c)) {
+        if (member_decode(c.value, &m))
+            each(user, &m);
+        else if (damaged)
+            damaged(user, (struct cluster_purge_id){0, 0});
+    }
+    lmdb_cursor_close(&c);
+}
+
+void cluster_purge_rows_del_damaged_members(struct lmdb_txn *t, struct lmdb_db db)
+{
+    struct lmdb_cursor c;
+    struct cluster_purge_member m;
+    lmdb_cursor_open(&c, t, db);
+    for (bool on = lmdb_cursor_seek(&c, SPAN(MEMBER_KEY));
+         on && span_starts(c.key, SPAN(MEMBER_KEY)); on = lmdb_cursor_next(&c)) {
+        if (!member_decode(c.value, &m))
+            lmdb_cursor_del(&c);
+    }
+    lmdb_cursor_close(&c);
+}
+
 void cluster_purge_rows_del_stream(struct lmdb_txn *t, struct lmdb_db db, uint64_t stream)
 {
     uint8_t key[8];
@@ -95,6 +167,18 @@ static bool row_decode(struct span key, struct span value, struct cluster_purge_
     out->last_at_s = (int64_t)cursor_get_u64(&v);
     uint32_t crc = crypto_crc32c(key);
     return cursor_get_u32(&v) == crypto_crc32c_add(crc, span_until(value, ROW_BYTES - 4));
+}
+
+bool cluster_purge_rows_stream(struct lmdb_txn *t, struct lmdb_db db, uint64_t id,
+                               struct cluster_purge_stream *out)
+{
+    uint8_t key[8];
+    struct cursor c;
+    struct span value;
+    cursor_write(&c, key, sizeof(key));
+    cursor_put_u64(&c, id);
+    return lmdb_get(t, db, span_of(key, sizeof(key)), &value) &&
+           row_decode(span_of(key, sizeof(key)), value, out);
 }
 
 void cluster_purge_rows_put_record(struct lmdb_txn *t, struct lmdb_db db,
@@ -234,4 +318,40 @@ enum err cluster_purge_rows_get(struct lmdb_txn *t, struct lmdb_db db,
         return t->err;
     return cluster_purge_record_decode(id.stream, id.seq, span_of(parts->bytes, parts->len),
                                        out);
+}
+
+enum err
+cluster_purge_rows_range(struct lmdb_txn *t, struct lmdb_db db, uint64_t stream, uint64_t after,
+                         uint64_t through, struct cluster_purge_parts *parts,
+                         bool (*tell)(void *user, const struct cluster_purge_record *r),
+                         void *user, uint64_t *out_through)
+{
+    uint8_t key[CLUSTER_PURGE_KEY];
+    uint64_t at_stream, seq;
+    struct lmdb_cursor c;
+    struct cluster_purge_record r;
+    enum err err = ERR_OK;
+    unsigned part;
+    bool on;
+    *out_through = after;
+    lmdb_cursor_open(&c, t, db);
+    size_t len = cluster_purge_record_key(stream, after + 1, 0, key);
+    for (on = lmdb_cursor_seek(&c, span_of(key, len)); on; on = lmdb_cursor_next(&c)) {
+        if (!cluster_purge_record_key_read(c.key, &at_stream, &seq, &part) ||
+            at_stream != stream || seq > through)
+            break;
+        if (part > 0)
+            continue;
+        err = cluster_purge_rows_get(t, db, (struct cluster_purge_id){stream, seq}, parts, &r);
+        if (err != ERR_OK || !tell(user, &r))
+            break;
+        *out_through = seq;
+    }
+    if (err == ERR_OK)
+        err = t->err;
+    bool all = !on || at_stream != stream || seq > through;
+    if (err == ERR_OK && all && *out_through < through)
+        *out_through = through;
+    lmdb_cursor_close(&c);
+    return err;
 }

@@ -624,6 +624,147 @@ static void the_writer_thread_groups_what_waits(void **state)
     sem_destroy(&woken);
 }
 
+static enum err receive_tag(struct node *n, uint64_t stream, uint64_t seq, const char *tag)
+{
+    struct cluster_purge_record r = {
+        .stream = stream,
+        .seq = seq,
+        .apply_no = ++n->next_no,
+        .accepted_at_s = 1000,
+        .node = SPAN("ams1"),
+        .purge = {PURGE_TAG, PURGE_HARD, span_text(tag), SPAN("")}};
+    return cluster_purge_log_receive(n->log, &r, 1);
+}
+
+struct range {
+    unsigned told, limit;
+    uint64_t last;
+};
+static bool note_range(void *user, const struct cluster_purge_record *r)
+{
+    struct range *x = user;
+    if (x->told == x->limit)
+        return false;
+    assert_true(r->stream == 5 && r->seq > x->last);
+    x->last = r->seq;
+    x->told++;
+    return true;
+}
+
+static uint64_t read_range(struct node *n, uint64_t after, unsigned limit, unsigned told)
+{
+    struct range x = {.limit = limit};
+    uint64_t through = 0;
+    assert_int_equal(cluster_purge_log_read(n->log, 5, after, note_range, &x, &through),
+                     ERR_OK);
+    assert_int_equal(x.told, told);
+    return through;
+}
+
+static void count_member(void *user, const struct cluster_purge_member *m)
+{
+    assert_true(span_equal(m->id, SPAN("par1")) && m->generation == 3 && m->left);
+    ++*(unsigned *)user;
+}
+
+static void what_others_told_comes_back(void **state)
+{
+    struct node *n = *state;
+    static char long_tag[9000];
+    unsigned members = 0;
+    open_node(n);
+    memset(long_tag, 'x', sizeof(long_tag) - 1);
+    long_tag[PURGE_SELECTOR_MAX] = 0; /* in three parts */
+    assert_int_equal(receive_tag(n, 5, 1, "tag1"), ERR_OK);
+    assert_int_equal(receive_tag(n, 5, 4, long_tag), ERR_OK);
+    assert_int_equal(receive_tag(n, 5, 6, "tag6"), ERR_OK);
+    cluster_purge_log_cover(n->log, 5, 7);
+    assert_int_equal(receive_tag(n, 5, 9, "tag9"), ERR_OK); /* ahead */
+    assert_int_equal(receive_tag(n, 8, 1, "tag8"), ERR_OK); /* another stream behind it */
+    struct cluster_purge_member m = {.id = SPAN("par1"), .generation = 3, .left = true};
+    assert_int_equal(cluster_purge_log_set_member(n->log, &m), ERR_OK);
+    cluster_purge_log_fall_back(n->log, 6, 20, n->next_no, true);
+    run(n, 1000);
+    for (int again = 0; again < 2; again++) {
+        assert_int_equal(cluster_purge_log_synced(n->log, 5), 7);
+        assert_int_equal(cluster_purge_log_synced(n->log, 6), 20);
+        assert_int_equal(cluster_purge_log_floor(n->log, 6), 20);
+        assert_true(cluster_purge_log_has(n->log, (struct cluster_purge_id){5, 9}));
+        assert_false(cluster_purge_log_has(n->log, (struct cluster_purge_id){5, 8}));
+        assert_int_equal(read_range(n, 0, 9, 3), 7);
+        assert_int_equal(read_range(n, 0, 1, 1), 1); /* a page at a time */
+        assert_int_equal(read_range(n, 1, 1, 1), 4);
+        assert_int_equal(read_range(n, 4, 1, 1), 7);
+        assert_int_equal(read_range(n, 7, 9, 0), 7);
+        assert_int_equal(read_range(n, 100, 9, 0), 100);
+        uint64_t through;
+        assert_int_equal(
+            cluster_purge_log_read(n->log, 12, 0, note_range, &(struct range){0}, &through),
+            ERR_NOT_FOUND);
+        members = 0;
+        cluster_purge_log_members(n->log, count_member, &members);
+        assert_int_equal(members, 1);
+        if (again)
+            break;
+        close_node(n);
+        open_node(n);
+        assert_true(n->floors == 1 && n->hard_floor > 0);
+    }
+    close_node(n);
+    assert_true(damage(n, SPAN("tag6"), SPAN("tAg6")) > 0);
+    assert_true(damage(n, SPAN("par1"), SPAN("pAr1")) > 0);
+    open_node(n);
+    assert_true(cluster_purge_disk_opened(n->disk)->corrupt > 0);
+    assert_int_equal(cluster_purge_log_floor(n->log, 5),
+                     6); /* who asks from below falls back */
+    close_node(n);
+    open_node(n);
+    assert_int_equal(cluster_purge_disk_opened(n->disk)->corrupt, 0);
+    assert_int_equal(cluster_purge_log_floor(n->log, 5), 6);
+    assert_int_equal(cluster_purge_log_synced(n->log, 5), 7);
+}
+
+/* The vector never claims what is not there, whenever the process ends. */
+static void killed_while_others_are_told_of(void **state)
+{
+    struct node *n = *state;
+    bool finished = false;
+    for (int kill_at = 0; !finished && kill_at < 200; kill_at++) {
+        pid_t child = fork();
+        if (child == 0) {
+            writes_left = kill_at;
+            then_errno = 0;
+            if (try_open(n, 0, 0, NULL))
+                _exit(1);
+            uint64_t from = cluster_purge_log_synced(n->log, 5);
+            for (uint64_t seq = from + 4; seq > from; seq--) { /* falling: gaps */
+                char tag[24];
+                snprintf(tag, sizeof(tag), "s%llu", (unsigned long long)seq);
+                if (!cluster_purge_log_has(n->log, (struct cluster_purge_id){5, seq}) &&
+                    receive_tag(n, 5, seq, tag) != ERR_OK)
+                    _exit(2);
+                run(n, 1000);
+            }
+            cluster_purge_log_fall_back(n->log, 7, from + 1, n->next_no, false);
+            run(n, 1000);
+            _exit(0);
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status) &&
+                    (WEXITSTATUS(status) == 9 || WEXITSTATUS(status) == 0));
+        finished = WEXITSTATUS(status) == 0;
+        open_node(n);
+        uint64_t synced = cluster_purge_log_synced(n->log, 5);
+        if (synced)
+            assert_int_equal(read_range(n, 0, 10000, (unsigned)synced), synced);
+        if (cluster_purge_log_synced(n->log, 7))
+            assert_true(n->floors == 1 && n->soft_floor > 0);
+        close_node(n);
+    }
+    assert_true(finished);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -634,6 +775,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(stored_ones_are_found_and_listed, begin, end),
         cmocka_unit_test_setup_teardown(two_processes_do_not_share_a_folder, begin, end),
         cmocka_unit_test_setup_teardown(killed_at_every_write, begin, end),
+        cmocka_unit_test_setup_teardown(what_others_told_comes_back, begin, end),
+        cmocka_unit_test_setup_teardown(killed_while_others_are_told_of, begin, end),
         cmocka_unit_test_setup_teardown(a_failing_disk_is_told_and_recovers, begin, end),
         cmocka_unit_test_setup_teardown(without_its_boot_number_on_disk_no_start, begin, end),
         cmocka_unit_test_setup_teardown(a_damaged_record_is_skipped_and_widens_once, begin,
