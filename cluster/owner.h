@@ -17,6 +17,7 @@
 #define CLUSTER_OWNER_BOUND_PERCENT 125u
 #define CLUSTER_OWNER_BOUND_MIN 64u
 #define CLUSTER_OWNER_LOAD_MAX 95u /* percent, as told in gossip */
+#define CLUSTER_OWNER_ORDER_MAX 16u
 
 struct cluster_candidate {
     uint64_t id_hash; /* the same on every node: unkeyed, of the id */
@@ -27,6 +28,7 @@ struct cluster_candidate {
 };
 
 /* Writes up to `max` indices, the owner first, then who comes next when it fails. Those passed
- * over come last. Returns how many. `key_hash`: the same on every node. */
+ * over come last. Returns how many, at most
+ * CLUSTER_OWNER_ORDER_MAX. `key_hash`: the same on every node. */
 uint32_t cluster_owner_order(const struct cluster_candidate *c, uint32_t count,
                              uint64_t key_hash, uint32_t max, uint32_t *out);
