@@ -12,9 +12,11 @@
  *     one that came (back), on a gap, or at a start; what is missing is pulled in order.
  *   - It knows of each member how far it has synced each stream that it was told about, and
  *     from that which purges of ours are everywhere. Members that failed count, those that left
- *     do not (docs/purge.md, "A member").
- *   - A node that was away itself is cautious until it has compared with every member that is
- *     alive then, or all have been silent for CLUSTER_SYNC_ALONE_US.
+ *     do not (docs/purge.md, "A member"). Who was forgotten, or is new, counts as soon as this
+ *     node hears of it, or from it; it is cautious until then.
+ *   - A node that was away itself is cautious, and calls no purge of its own settled, until it
+ * has compared with every member that is alive then, or all have been silent for
+ * CLUSTER_SYNC_ALONE_US.
  *   - What lies below every reachable member's floor is not pulled but distrusted: the safe
  *     fallback.
  *   - Of typed events (`serf event purge`) each node applies its own; after up to
@@ -35,8 +37,10 @@
  *
  * Units:  *_us of one monotonic clock; *_s wall seconds, for display and retention alone.
  * Thread: control. Owns: copies of all it was given; the log is borrowed.
- * Limits: CLUSTER_SYNC_MEMBERS known ids; one request of ours per member and kind under way;
- *         CLUSTER_SYNC_WAITING purges that wait for members; requests of CLUSTER_SYNC_BYTES.
+ * Limits: CLUSTER_SYNC_MEMBERS known ids; one comparison (with its pulls) and
+ *         CLUSTER_SYNC_PUSHES pushes under way with a member; CLUSTER_SYNC_WAITING purges that
+ *         wait for members; requests of CLUSTER_SYNC_BYTES; CLUSTER_SYNC_HINTS_A_SECOND hints
+ *         sent (more purges than that are pushed alone).
  * Errors: as said.
  */
 #pragma once
@@ -51,9 +55,11 @@
 #define CLUSTER_SYNC_CAUTION_US (2 * INT64_C(1000000)) /* for a peer that comes back */
 #define CLUSTER_SYNC_STALL_US (2 * INT64_C(1000000))   /* an own absence */
 #define CLUSTER_SYNC_ADOPT_US INT64_C(500000)
+#define CLUSTER_SYNC_PUSHES 8u
+#define CLUSTER_SYNC_HINTS_A_SECOND 50u
 #define CLUSTER_SYNC_MEMBERS 16384u
 #define CLUSTER_SYNC_WAITING 65536u
-#define CLUSTER_SYNC_BYTES ((size_t)1 << 20)
+#define CLUSTER_SYNC_BYTES ((size_t)512 << 10)
 #define CLUSTER_SYNC_DEADLINE_MS 10000u /* of a request of ours */
 
 struct cluster_sync;
@@ -111,8 +117,9 @@ void cluster_sync_destroy(struct cluster_sync *s); /* NULL ok */
 void cluster_sync_begin(struct cluster_sync *s, int64_t now_us);
 void cluster_sync_set_events(struct cluster_sync *s, bool accept); /* a reload */
 
-/* A purge that is in effect here under `apply_no` (told to `recent` too). As
- * cluster_purge_log_accept; with a ticket, stages follow. */
+/* A purge that is in effect here under `apply_no`; before that it was told to `recent` without
+ * a number, its token being `apply_no`, which gets its number here. As
+ * cluster_purge_log_accept; with a ticket, stages follow, none from within this call. */
 NODISCARD enum err cluster_sync_accept(struct cluster_sync *s, const struct purge *p,
                                        uint64_t apply_no, uint64_t dedup, int64_t now_us,
                                        int64_t now_s, uint64_t ticket,

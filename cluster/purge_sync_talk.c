@@ -1,0 +1,655 @@
+#include "cluster/purge_sync_core.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PUSH_RECORDS 256u
+#define COMPARE_DEADLINE_MS 3000u /* caution waits for these, and no disk is written */
+#define PULL_DEADLINE_MS 4000u
+#define PULL_ALONE_US (SYNC_SECOND / 3) /* then another may be asked for the same stream */
+
+/* --- requests under way --- */
+
+static struct sync_request *request_add(struct cluster_sync *s, enum sync_request_kind kind,
+                                        uint32_t member)
+{
+    if (s->request_count == s->request_room) {
+        s->request_room = s->request_room ? s->request_room * 2 : 16;
+        s->requests = must_realloc(s->requests, s->request_room * sizeof *s->requests);
+    }
+    struct sync_request *r = &s->requests[s->request_count++];
+    *r = (struct sync_request){
+        .number = s->next_number++, .kind = kind, .member = member, .sent_us = s->now_us};
+    return r;
+}
+
+/* False: no such request (any more). */
+static bool request_take(struct cluster_sync *s, uint64_t number, struct sync_request *out)
+{
+    for (uint32_t i = 0; i < s->request_count; i++) {
+        if (s->requests[i].number != number)
+            continue;
+        *out = s->requests[i];
+        s->requests[i] = s->requests[--s->request_count];
+        return true;
+    }
+    return false;
+}
+
+static struct buf *out_add(struct cluster_sync *s, enum cluster_sync_output_kind kind,
+                           uint32_t member, uint64_t number, uint32_t deadline_ms)
+{
+    if (s->out_first > 0 && s->out_count == 0)
+        s->out_first = 0;
+    if (s->out_first + s->out_count == s->out_room) {
+        if (s->out_first > s->out_room / 2) {
+            memmove(s->outs, s->outs + s->out_first, s->out_count * sizeof *s->outs);
+            s->out_first = 0;
+        } else {
+            s->out_room = s->out_room ? s->out_room * 2 : 16;
+            s->outs = must_realloc(s->outs, s->out_room * sizeof *s->outs);
+        }
+    }
+    struct sync_out *o = &s->outs[s->out_first + s->out_count++];
+    *o = (struct sync_out){
+        .kind = kind, .member = member, .number = number, .deadline_ms = deadline_ms};
+    buf_init(&o->body, 0);
+    return &o->body;
+}
+
+static struct buf *begin_request(struct cluster_sync *s, const struct sync_request *r,
+                                 struct purge_wire_request *head, uint32_t deadline_ms)
+{
+    struct buf *body = out_add(s, CLUSTER_SYNC_SEND, r->member, r->number, deadline_ms);
+    head->members_hash = s->members_hash;
+    head->vector = buf_span(sync_vector(s));
+    purge_wire_put_request(body, head);
+    return body;
+}
+
+/* --- a member that fails, one that answers --- */
+
+static void set_comparing(struct cluster_sync *s, struct sync_member *m, uint64_t number)
+{
+    s->comparing -= m->comparing != 0;
+    m->comparing = number;
+    s->comparing += m->comparing != 0;
+}
+
+static void set_waits(struct cluster_sync *s, struct sync_member *m, bool waits)
+{
+    s->waiting_members -= m->waits;
+    m->waits = waits;
+    s->waiting_members += m->waits;
+}
+
+static void end_compare(struct cluster_sync *s, struct sync_member *m)
+{
+    set_comparing(s, m, 0);
+    set_waits(s, m, false);
+    m->pull_count = m->pull_at = 0;
+}
+
+static void note_failed(struct cluster_sync *s, uint32_t member)
+{
+    struct sync_member *m = &s->members[member];
+    unsigned doublings = m->failures < 6 ? m->failures : 6;
+    int64_t back_off = SYNC_BACKOFF_MIN_US << doublings;
+    if (back_off > SYNC_BACKOFF_MAX_US)
+        back_off = SYNC_BACKOFF_MAX_US;
+    m->failures++;
+    m->failed = true;
+    m->behind = true;
+    m->queued = 0;
+    m->tried_us = s->now_us;
+    m->retry_us = s->now_us + back_off;
+    m->shunned = m->shunned || m->cautious_of;
+    m->cautious_of = false;
+    end_compare(s, m);
+    m->compare_at_us = SYNC_NEVER;
+    sync_compare_at(s, member, m->retry_us);
+    s->stages_due = true;
+}
+
+void sync_abandon(struct cluster_sync *s, uint32_t member)
+{
+    for (uint32_t i = 0; i < s->request_count;) {
+        if (s->requests[i].member == member)
+            s->requests[i] = s->requests[--s->request_count];
+        else
+            i++;
+    }
+    s->members[member].pushing = 0;
+    end_compare(s, &s->members[member]);
+}
+
+static void note_answered(struct sync_member *m)
+{
+    m->failed = false;
+    m->failures = 0;
+    m->retry_us = 0;
+}
+
+/* --- pushing --- */
+
+static void push_to(struct cluster_sync *s, uint32_t member)
+{
+    struct sync_member *m = &s->members[member];
+    uint32_t sent = 0;
+    while (sent < m->queued && m->queue[sent] < s->ring_first) {
+        m->behind = true; /* what it should have got is not kept any more */
+        sent++;
+    }
+    if (sent < m->queued) {
+        struct purge_wire_request head = {.kind = PURGE_WIRE_PUSH};
+        struct sync_request *r = request_add(s, SYNC_PUSH, member);
+        if (s->ring[m->queue[sent] % SYNC_RING].spread)
+            head.flags = PURGE_WIRE_SPREAD;
+        struct buf *body = begin_request(s, r, &head, CLUSTER_SYNC_DEADLINE_MS);
+        for (unsigned count = 0; sent < m->queued && count < PUSH_RECORDS; count++) {
+            const struct sync_record *record = &s->ring[m->queue[sent] % SYNC_RING];
+            if (count > 0 && buf_len(body) + record->len > CLUSTER_SYNC_BYTES)
+                break;
+            (void)!buf_append(body, span_of(record->bytes, record->len));
+            sent++;
+            s->figures.pushed++;
+        }
+        m->pushing++;
+    }
+    m->queued -= sent;
+    memmove(m->queue, m->queue + sent, m->queued * sizeof *m->queue);
+    if (m->behind)
+        sync_compare_at(s, member, s->now_us);
+}
+
+/* --- comparing --- */
+
+void sync_compare_at(struct cluster_sync *s, uint32_t member, int64_t at_us)
+{
+    struct sync_member *m = &s->members[member];
+    if (!sync_member_is_live(m) || at_us >= m->compare_at_us)
+        return;
+    m->compare_at_us = at_us;
+    sync_member_activate(s, m);
+}
+
+static void compare_with(struct cluster_sync *s, uint32_t member)
+{
+    struct sync_member *m = &s->members[member];
+    struct purge_wire_request head = {.kind = PURGE_WIRE_EXCHANGE};
+    struct sync_request *r = request_add(s, SYNC_COMPARE, member);
+    set_comparing(s, m, r->number);
+    m->compare_at_us = SYNC_NEVER;
+    m->behind = false;
+    (void)begin_request(s, r, &head, COMPARE_DEADLINE_MS);
+}
+
+static void compared(struct cluster_sync *s, uint32_t member)
+{
+    struct sync_member *m = &s->members[member];
+    end_compare(s, m);
+    m->compared_us = m->tried_us = s->now_us;
+    m->cautious_of = m->shunned = false;
+    s->figures.exchanges++;
+}
+
+/* By one that has not been silent for long. */
+static bool is_being_pulled(const struct cluster_sync *s, uint64_t stream)
+{
+    for (uint32_t i = 0; i < s->request_count; i++) {
+        const struct sync_request *r = &s->requests[i];
+        if (r->kind == SYNC_PULL && r->stream == stream &&
+            s->now_us - r->sent_us < PULL_ALONE_US)
+            return true;
+    }
+    return false;
+}
+
+static void pull(struct cluster_sync *s, uint32_t member, uint64_t stream, uint64_t after)
+{
+    struct purge_wire_request head = {
+        .kind = PURGE_WIRE_PULL, .stream = stream, .after = after};
+    struct sync_request *r = request_add(s, SYNC_PULL, member);
+    r->stream = stream;
+    r->after = after;
+    set_comparing(s, &s->members[member], r->number);
+    (void)begin_request(s, r, &head, PULL_DEADLINE_MS);
+}
+
+/* Whatever is missing yet, one stream after the other. */
+static void pull_next(struct cluster_sync *s, uint32_t member)
+{
+    struct sync_member *m = &s->members[member];
+    set_waits(s, m, false);
+    for (; m->pull_at < m->pull_count; m->pull_at++) {
+        const struct sync_pull *p = &m->pulls[m->pull_at];
+        uint64_t have = sync_applied(s, p->stream);
+        if (have >= p->through)
+            continue;
+        set_waits(s, m, is_being_pulled(s, p->stream));
+        if (!m->waits)
+            pull(s, member, p->stream, have);
+        return;
+    }
+    compared(s, member);
+}
+
+static void wake_waiting(struct cluster_sync *s)
+{
+    for (uint32_t i = 0; s->waiting_members > 0 && i < s->member_count; i++) {
+        if (s->members[i].waits)
+            pull_next(s, i);
+    }
+}
+
+static void list_pulls(struct cluster_sync *s, uint32_t member)
+{
+    struct sync_member *m = &s->members[member];
+    uint64_t own = cluster_purge_log_own_stream(s->log);
+    m->pull_count = m->pull_at = 0;
+    m->pulls = must_realloc(m->pulls, (m->vector.count + 1) * sizeof *m->pulls);
+    for (uint32_t i = 0; i < m->vector.count; i++) {
+        const struct cluster_vector_row *row = &m->vector.rows[i];
+        if (row->stream != own && row->seq > sync_applied(s, row->stream))
+            m->pulls[m->pull_count++] = (struct sync_pull){row->stream, row->seq};
+    }
+}
+
+/* --- a page of a stream --- */
+
+/* Another that can be asked may have kept what this one gave up. */
+static bool ask_another(struct cluster_sync *s, const struct sync_request *r, uint64_t floor)
+{
+    struct sync_member *m = &s->members[r->member];
+    for (uint32_t i = 0; i < s->member_count; i++) {
+        struct sync_member *other = &s->members[i];
+        if (i == r->member || other->comparing || !sync_member_can_be_asked(s, other) ||
+            cluster_vector_get(&other->vector, r->stream) < floor ||
+            other->gave_up_stream == r->stream)
+            continue;
+        m->gave_up_stream = r->stream;
+        compare_with(s, i); /* it pulls first; then this one finds nothing missing */
+        set_waits(s, m, true);
+        return true;
+    }
+    for (uint32_t i = 0; i < s->member_count; i++) {
+        if (s->members[i].gave_up_stream == r->stream)
+            s->members[i].gave_up_stream = 0;
+    }
+    return false;
+}
+
+/* ERR_OK; ERR_SYNTAX: nonsense; ERR_LIMIT: not all of it can be taken now. */
+static enum err take_page(struct cluster_sync *s, const struct sync_request *r,
+                          struct span records, uint64_t through)
+{
+    struct cluster_purge_record record;
+    uint64_t before = r->after;
+    while (records.len > 0) {
+        if (purge_wire_next_record(&records, &record) != ERR_OK || record.stream != r->stream ||
+            record.seq <= before || record.seq > through)
+            return ERR_SYNTAX;
+        before = record.seq;
+        enum sync_taken taken = sync_take(s, &record, 0, false);
+        if (taken == SYNC_NONSENSE)
+            return ERR_SYNTAX;
+        if (taken == SYNC_NOT_NOW)
+            return ERR_LIMIT;
+        s->figures.pulled += taken == SYNC_TAKEN;
+    }
+    return ERR_OK;
+}
+
+static void refuse(struct cluster_sync *s, uint32_t member)
+{
+    s->figures.refused++;
+    s->figures.exchanges_failed++;
+    note_failed(s, member);
+}
+
+static void pulled(struct cluster_sync *s, const struct sync_request *r,
+                   const struct purge_wire_answer *a)
+{
+    struct sync_member *m = &s->members[r->member];
+    bool more = a->flags & PURGE_WIRE_MORE;
+    if (a->through < r->after || (more && a->through == r->after)) {
+        refuse(s, r->member);
+        return;
+    }
+    if (a->floor > r->after) {
+        if (ask_another(s, r, a->floor))
+            return;
+        sync_fall_back(s, r->stream, a->floor, false);
+    }
+    enum err err = take_page(s, r, a->records, a->through);
+    if (err == ERR_SYNTAX) {
+        refuse(s, r->member);
+        return;
+    }
+    if (err != ERR_OK) { /* our own disk: not its fault */
+        end_compare(s, m);
+        sync_compare_at(s, r->member, s->now_us + SYNC_SECOND);
+        return;
+    }
+    if (more) {
+        pull(s, r->member, r->stream, a->through);
+        return;
+    }
+    cluster_purge_log_cover(s->log, r->stream, a->through);
+    (void)!cluster_vector_raise(&s->applied, r->stream, a->through);
+    m->pull_at++; /* even when it has less than it said: it is not asked again for that */
+    pull_next(s, r->member);
+}
+
+/* --- what comes back --- */
+
+static void take_answer(struct cluster_sync *s, const struct sync_request *r,
+                        const struct purge_wire_answer *a)
+{
+    s->members[r->member].members_hash = a->members_hash;
+    if (sync_member_heard(s, r->member, a->vector) != ERR_OK ||
+        sync_members_merge(s, a->members) != ERR_OK) {
+        refuse(s, r->member);
+        return;
+    }
+    note_answered(&s->members[r->member]);
+    if (r->kind == SYNC_COMPARE) {
+        list_pulls(s, r->member);
+        pull_next(s, r->member);
+    } else if (r->kind == SYNC_PULL) {
+        pulled(s, r, a);
+    }
+}
+
+void cluster_sync_answered(struct cluster_sync *s, uint64_t number, enum err err,
+                           struct span body, int64_t now_us, int64_t now_s)
+{
+    static const enum purge_wire_kind kinds[] = {[SYNC_PUSH] = PURGE_WIRE_PUSH,
+                                                 [SYNC_COMPARE] = PURGE_WIRE_EXCHANGE,
+                                                 [SYNC_PULL] = PURGE_WIRE_PULL};
+    struct sync_request r;
+    struct purge_wire_answer a;
+    s->now_us = now_us;
+    s->now_s = now_s;
+    if (!request_take(s, number, &r))
+        return;
+    struct sync_member *m = &s->members[r.member];
+    if (r.kind == SYNC_PUSH)
+        m->pushing--;
+    bool stale = r.kind != SYNC_PUSH && m->comparing != number;
+    if (err != ERR_OK) {
+        s->figures.push_failed += r.kind == SYNC_PUSH;
+        s->figures.exchanges_failed += r.kind != SYNC_PUSH;
+        if (!stale)
+            note_failed(s, r.member);
+    } else if (purge_wire_read_answer(body, kinds[r.kind], &a) != ERR_OK) {
+        refuse(s, r.member);
+    } else if (!stale) {
+        take_answer(s, &r, &a);
+    }
+    if (r.kind != SYNC_PUSH)
+        wake_waiting(s);
+    sync_caution_look(s);
+    sync_talk(s);
+    sync_stages(s);
+}
+
+/* --- being asked --- */
+
+static void put_answer(struct cluster_sync *s, uint64_t number, enum purge_wire_kind to,
+                       uint64_t asker_hash, struct purge_wire_answer *a, struct buf **out)
+{
+    struct buf members;
+    struct buf *body = out_add(s, CLUSTER_SYNC_ANSWER, SYNC_NONE, number, 0);
+    buf_init(&members, 0);
+    if (asker_hash != s->members_hash)
+        sync_members_put(s, &members);
+    a->members_hash = s->members_hash;
+    a->vector = buf_span(sync_vector(s));
+    a->members = buf_span(&members);
+    purge_wire_put_answer(body, a, to);
+    if (out)
+        *out = body;
+    a->members = span_of(NULL, buf_len(&members)); /* its length alone counts from here on */
+    buf_fini(&members);
+}
+
+void sync_talk_answer(struct cluster_sync *s, struct sync_ask *ask)
+{
+    struct purge_wire_answer a = {.flags = ask->busy ? PURGE_WIRE_BUSY : 0};
+    put_answer(s, ask->number, PURGE_WIRE_PUSH, ask->members_hash, &a, NULL);
+    *ask = (struct sync_ask){0};
+}
+
+static uint32_t ask_slot(struct cluster_sync *s)
+{
+    for (uint32_t i = 0; i < s->ask_count; i++) {
+        if (!s->asks[i].used)
+            return i;
+    }
+    if (s->ask_count == SYNC_ASKS)
+        return SYNC_NONE;
+    s->asks = must_realloc(s->asks, (s->ask_count + 1) * sizeof *s->asks);
+    s->asks[s->ask_count] = (struct sync_ask){0};
+    return s->ask_count++;
+}
+
+/* Is the one before it missing here? */
+static bool leaves_gap(const struct cluster_sync *s, const struct cluster_purge_record *r)
+{
+    return r->seq > 1 && sync_applied(s, r->stream) < r->seq - 1 &&
+           !cluster_purge_log_has(s->log, (struct cluster_purge_id){r->stream, r->seq - 1});
+}
+
+static void asked_push(struct cluster_sync *s, uint32_t from, uint64_t number,
+                       const struct purge_wire_request *q)
+{
+    struct span records = q->records;
+    struct cluster_purge_record r;
+    uint32_t slot = ask_slot(s);
+    struct sync_ask ask = {.number = number, .used = true, .members_hash = q->members_hash};
+    bool gap = false;
+    while (records.len > 0) {
+        if (purge_wire_next_record(&records, &r) != ERR_OK) {
+            s->figures.refused++;
+            break;
+        }
+        uint64_t ticket = slot == SYNC_NONE ? 0 : sync_ticket(SYNC_TICKET_ASK, slot);
+        enum sync_taken taken = sync_take(s, &r, ticket, q->flags & PURGE_WIRE_SPREAD);
+        ask.left += taken == SYNC_TAKEN;
+        ask.busy = ask.busy || taken == SYNC_NOT_NOW;
+        s->figures.refused += taken == SYNC_NONSENSE;
+        gap = gap || leaves_gap(s, &r);
+    }
+    if (gap && from != SYNC_NONE)
+        sync_compare_at(s, from, s->now_us);
+    if (slot == SYNC_NONE || ask.left == 0) {
+        ask.busy = ask.busy || slot == SYNC_NONE;
+        sync_talk_answer(s, &ask);
+        return;
+    }
+    s->asks[slot] = ask;
+}
+
+struct page {
+    struct buf *body;
+    size_t max;
+};
+static bool put_on_page(void *user, const struct cluster_purge_record *r)
+{
+    struct page *p = user;
+    if (buf_len(p->body) + PURGE_WIRE_RECORD_MAX > p->max)
+        return false;
+    purge_wire_put_record(p->body, r);
+    return true;
+}
+
+static void asked_pull(struct cluster_sync *s, uint64_t number,
+                       const struct purge_wire_request *q)
+{
+    struct purge_wire_answer a = {.floor = cluster_purge_log_floor(s->log, q->stream)};
+    struct page page = {0};
+    put_answer(s, number, PURGE_WIRE_PULL, q->members_hash, &a, &page.body);
+    page.max = buf_len(page.body) + CLUSTER_SYNC_BYTES;
+    enum err err =
+        cluster_purge_log_read(s->log, q->stream, q->after, put_on_page, &page, &a.through);
+    if (err == ERR_OK && a.through < cluster_purge_log_synced(s->log, q->stream))
+        a.flags |= PURGE_WIRE_MORE;
+    purge_wire_set_page(page.body, &a);
+}
+
+static bool is_ahead(const struct cluster_sync *s, const struct cluster_vector *v)
+{
+    uint64_t own = cluster_purge_log_own_stream(s->log);
+    for (uint32_t i = 0; i < v->count; i++) {
+        if (v->rows[i].stream != own && v->rows[i].seq > sync_applied(s, v->rows[i].stream))
+            return true;
+    }
+    return false;
+}
+
+void cluster_sync_asked(struct cluster_sync *s, struct span from, uint64_t number,
+                        struct span body, int64_t now_us, int64_t now_s)
+{
+    struct purge_wire_request q;
+    uint32_t member = sync_member_find(s, from);
+    s->now_us = now_us;
+    s->now_s = now_s;
+    if (member == SYNC_NONE && s->conf.clustered) /* before gossip told of it */
+        member = sync_member_add(s, from);
+    if (!s->conf.clustered || purge_wire_read_request(body, &q) != ERR_OK ||
+        (member != SYNC_NONE && sync_member_heard(s, member, q.vector) != ERR_OK)) {
+        s->figures.refused++;
+        (void)out_add(s, CLUSTER_SYNC_ANSWER, SYNC_NONE, number, 0); /* empty: no answer */
+        return;
+    }
+    switch (q.kind) {
+    case PURGE_WIRE_PUSH:
+        asked_push(s, member, number, &q);
+        break;
+    case PURGE_WIRE_EXCHANGE:
+        put_answer(s, number, PURGE_WIRE_EXCHANGE, q.members_hash,
+                   &(struct purge_wire_answer){0}, NULL);
+        break;
+    case PURGE_WIRE_PULL:
+        asked_pull(s, number, &q);
+        break;
+    }
+    if (member != SYNC_NONE) {
+        struct sync_member *m = &s->members[member];
+        m->heard = true;
+        bool stranger = q.members_hash != s->members_hash && q.members_hash != m->members_hash;
+        m->members_hash = q.members_hash;
+        if (m->retry_us > now_us + SYNC_SECOND) /* it lives, so it may answer, too */
+            m->retry_us = now_us + SYNC_SECOND;
+        if (stranger || (q.kind == PURGE_WIRE_EXCHANGE && is_ahead(s, &m->vector)))
+            sync_compare_at(s, member, s->now_us);
+    }
+    sync_talk(s);
+    sync_stages(s);
+}
+
+/* --- what is due --- */
+
+/* Members that a waiting purge lacks are asked again, as their confirmation may have been
+ * lost. */
+static void chase(struct cluster_sync *s)
+{
+    uint64_t last = 0, own = cluster_purge_log_own_stream(s->log);
+    unsigned chased = 0;
+    for (uint32_t i = 0; i < s->waiting_count; i++) {
+        const struct sync_waiting *w = &s->waiting[i];
+        if (w->used && w->ticket && w->id.stream == own && w->id.seq > last)
+            last = w->id.seq;
+    }
+    for (uint32_t i = 0; last > 0 && chased < SYNC_CHASE && i < s->member_count; i++) {
+        struct sync_member *m = &s->members[(i + s->chase_from) % s->member_count];
+        if (!sync_member_counts(m) || !sync_member_can_be_asked(s, m) || m->comparing ||
+            m->pushing || cluster_vector_get(&m->vector, own) >= last)
+            continue;
+        sync_compare_at(s, (uint32_t)(m - s->members), s->now_us);
+        chased++;
+    }
+    if (chased == SYNC_CHASE)
+        s->chase_from += SYNC_CHASE;
+}
+
+static bool is_idle(const struct sync_member *m)
+{
+    return !m->queued && m->compare_at_us == SYNC_NEVER;
+}
+
+void sync_talk(struct cluster_sync *s)
+{
+    for (uint32_t at = 0; s->begun && at < s->active_count;) {
+        uint32_t i = s->active[at];
+        struct sync_member *m = &s->members[i];
+        bool asked = sync_member_can_be_asked(s, m);
+        while (asked && m->queued && m->pushing < CLUSTER_SYNC_PUSHES)
+            push_to(s, i);
+        if (asked && m->compare_at_us <= s->now_us && !m->comparing &&
+            s->comparing < SYNC_COMPARES)
+            compare_with(s, i);
+        if (is_idle(m)) {
+            m->active = false;
+            s->active[at] = s->active[--s->active_count];
+        } else {
+            at++;
+        }
+    }
+}
+
+static void exchange_with_somebody(struct cluster_sync *s)
+{
+    int64_t spread = cluster_random_below(&s->pcg, (uint32_t)(SYNC_SECOND * 2 / 5));
+    s->exchange_us = s->now_us + SYNC_SECOND * 4 / 5 + spread;
+    uint32_t member = sync_member_random(s);
+    if (member != SYNC_NONE && !s->members[member].comparing)
+        sync_compare_at(s, member, s->now_us);
+    if (s->waiting_used > 0)
+        chase(s);
+}
+
+void cluster_sync_tick(struct cluster_sync *s, int64_t now_us, int64_t now_s)
+{
+    s->now_us = now_us;
+    s->now_s = now_s;
+    if (!s->conf.clustered)
+        return;
+    sync_events_due(s);
+    wake_waiting(s);
+    if (s->exchange_us <= now_us)
+        exchange_with_somebody(s);
+    sync_caution_look(s);
+    sync_talk(s);
+    sync_stages(s);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int64_t sync_talk_deadline_us(const struct cluster_sync *s)
+{
+    int64_t at = s->exchange_us;
+    bool all_busy = s->comparing >= SYNC_COMPARES; /* an answer goes on */
+    for (uint32_t i = 0; i < s->active_count; i++) {
+        const struct sync_member *m = &s->members[s->active[i]];
+        int64_t wish = m->comparing || all_busy ? SYNC_NEVER : m->compare_at_us;
+        if (wish != SYNC_NEVER && wish < m->retry_us)
+            wish = m->retry_us;
+        if (m->queued && m->pushing < CLUSTER_SYNC_PUSHES)
+            wish = earlier(wish, m->retry_us);
+        at = earlier(at, wish);
+    }
+    return at;
+}
+
+int64_t cluster_sync_deadline_us(const struct cluster_sync *s)
+{
+    if (!s->conf.clustered || !s->begun)
+        return SYNC_NEVER;
+    return earlier(earlier(sync_talk_deadline_us(s), sync_events_deadline_us(s)),
+                   sync_caution_deadline_us(s));
+}
