@@ -271,7 +271,7 @@ void cluster_purge_log_cover(struct cluster_purge_log *l, uint64_t stream, uint6
 void cluster_purge_log_fall_back(struct cluster_purge_log *l, uint64_t stream, uint64_t through,
                                  uint64_t apply_no, bool hard)
 {
-    bool counts = stream != l->conf.stream_id &&
+    bool counts = stream != 0 && stream != l->conf.stream_id &&
                   (cluster_purge_streams_find(&l->streams, stream) != NO_STREAM ||
                    l->streams.count < CLUSTER_VECTOR_ROWS);
     if (counts)

@@ -48,9 +48,9 @@ struct sync_member {
     uint64_t comparing; /* number of the request under way, 0: none */
     struct sync_pull *pulls;
     uint32_t pull_count, pull_at;
-    bool waits;              /* for another's pull of the same stream */
-    bool active;             /* in the list of those with something to send or a wish */
-    uint64_t gave_up_stream; /* it has a floor above us there, another was asked; 0: none */
+    bool waits;    /* for another's pull of the same stream */
+    bool borrowed; /* pulled from because another lacks it: not compared with yet */
+    bool active;   /* in the list of those with something to send or a wish */
 
     int64_t compare_at_us; /* wish; SYNC_NEVER: none */
     int64_t compared_us;   /* the last one that was complete; INT64_MIN: none */
@@ -70,6 +70,13 @@ struct sync_request { /* of ours, under way */
     uint32_t member;
     uint64_t stream, after;
     int64_t sent_us;
+};
+#define SYNC_LOWS 16u
+#define SYNC_LOW_TRIED 4u
+struct sync_low { /* a stream of which somebody has dropped what is missing here */
+    uint64_t stream;
+    int64_t until_us; /* then it is given up */
+    uint32_t tried[SYNC_LOW_TRIED], count;
 };
 struct sync_ask { /* a push whose answer waits for our disk */
     uint64_t number;
@@ -140,6 +147,8 @@ struct cluster_sync {
     uint64_t ring_first, ring_next; /* positions */
     size_t ring_bytes;
 
+    struct sync_low lows[SYNC_LOWS];
+    uint32_t low_count;
     struct sync_request *requests;
     uint32_t request_count, request_room;
     uint64_t next_number;

@@ -5,6 +5,7 @@
 
 #define WANTED_FIRST_US (SYNC_SECOND / 5) /* it is most likely being pushed */
 #define WANTED_AGAIN_US (SYNC_SECOND / 2)
+#define OWN_ECHO_US (2 * SYNC_SECOND)
 #define WANTED_ASKED 8u /* then the hint was none, or it is everywhere the same */
 
 uint64_t sync_hint_token(struct cluster_purge_id id)
@@ -36,14 +37,25 @@ void sync_hint(struct cluster_sync *s, const struct purge_wire_hint *h)
     s->figures.hints_out++;
 }
 
+static uint64_t name_of(const struct purge *p)
+{
+    return hash_mix(hash_xxh3(p->selector) + (unsigned)p->kind) ^ hash_xxh3(p->site);
+}
+
+static bool was_said(const struct cluster_sync *s, const struct purge *p, int64_t within_us)
+{
+    uint64_t name = name_of(p);
+    const struct sync_said *said = &s->said[name % SYNC_SAID];
+    return said->name == name && s->now_us - said->at_us < within_us;
+}
+
 /* Of one name, once a second: no client may write events to every node. */
 static bool said_lately(struct cluster_sync *s, const struct purge *p)
 {
-    uint64_t name = hash_mix(hash_xxh3(p->selector) + (unsigned)p->kind) ^ hash_xxh3(p->site);
-    struct sync_said *said = &s->said[name % SYNC_SAID];
-    if (said->name == name && s->now_us - said->at_us < SYNC_SECOND)
+    uint64_t name = name_of(p);
+    if (was_said(s, p, SYNC_SECOND))
         return true;
-    *said = (struct sync_said){name, s->now_us};
+    s->said[name % SYNC_SAID] = (struct sync_said){name, s->now_us};
     return false;
 }
 
@@ -86,7 +98,8 @@ static void take_hint(struct cluster_sync *s, struct span payload)
         s->figures.refused++;
         return;
     }
-    if (h.id.stream && cluster_purge_log_has(s->log, h.id))
+    /* A node hears its own events, too. */
+    if (h.id.stream ? cluster_purge_log_has(s->log, h.id) : was_said(s, &h.purge, OWN_ECHO_US))
         return;
     s->figures.hints_in++;
     s->figures.invalidations_in += !h.id.stream;
@@ -125,7 +138,8 @@ static char *put(char *at, struct span text, struct span *out)
     return at + text.len;
 }
 
-static void take_typed(struct cluster_sync *s, struct span payload, uint64_t ltime)
+static void take_typed(struct cluster_sync *s, struct span payload, uint64_t ltime,
+                       bool replayed)
 {
     struct purge p;
     uint64_t dedup =
@@ -139,8 +153,8 @@ static void take_typed(struct cluster_sync *s, struct span payload, uint64_t lti
     }
     s->figures.typed++;
     apply_unnumbered(s, &p, dedup);
-    if (s->typed_count == SYNC_TYPED)
-        return; /* in effect here, as on the others; some of them will adopt it */
+    if (replayed || s->typed_count == SYNC_TYPED)
+        return; /* in effect here; those who heard it when it was new make a record of it */
     struct sync_typed *t = &s->typed[s->typed_count++];
     t->dedup = dedup;
     t->at_us = s->now_us + cluster_random_below(&s->pcg, (uint32_t)CLUSTER_SYNC_ADOPT_US);
@@ -152,13 +166,12 @@ static void take_typed(struct cluster_sync *s, struct span payload, uint64_t lti
 void cluster_sync_event(struct cluster_sync *s, struct span name, struct span payload,
                         uint64_t ltime, bool replayed, int64_t now_us, int64_t now_s)
 {
-    (void)replayed; /* what is known already has no effect */
     s->now_us = now_us;
     s->now_s = now_s;
     if (span_equal(name, SPAN(CLUSTER_SYNC_EVENT)))
         take_hint(s, payload);
     else if (span_equal(name, SPAN(CLUSTER_SYNC_TYPED)))
-        take_typed(s, payload, ltime);
+        take_typed(s, payload, ltime, replayed);
 }
 
 /* --- adopting what was typed --- */

@@ -176,11 +176,12 @@ void sync_member_load(struct cluster_sync *s)
 
 /* --- what gossip says --- */
 
-static void came(struct cluster_sync *s, struct sync_member *m, uint32_t member)
+static void came(struct cluster_sync *s, struct sync_member *m, uint32_t member, bool is_new)
 {
     m->retry_us = 0;
     m->failures = 0;
-    sync_caution_returned(s, m);
+    if (!is_new) /* it has nothing yet that it could have told us before */
+        sync_caution_returned(s, m);
     m->failed = false;
     sync_compare_at(s, member, s->now_us);
 }
@@ -193,11 +194,13 @@ void cluster_sync_member(struct cluster_sync *s, struct span id, enum cluster_sy
         span_equal(id, s->conf.id))
         return;
     uint32_t member = sync_member_find(s, id);
-    if (member == SYNC_NONE)
+    bool is_new = member == SYNC_NONE;
+    if (is_new)
         member = sync_member_add(s, id);
     if (member == SYNC_NONE)
         return;
     struct sync_member *m = &s->members[member];
+    is_new = is_new || (m->heard && !m->known_state); /* it has asked before gossip told */
     bool left = state == CLUSTER_SYNC_LEFT;
     /* A failed one counts on; one that left counts again when it is seen again. */
     if (left != m->left && state != CLUSTER_SYNC_FAILED)
@@ -213,7 +216,7 @@ void cluster_sync_member(struct cluster_sync *s, struct span id, enum cluster_sy
     if (comes || state != CLUSTER_SYNC_LIVE)
         sync_abandon(s, member);
     if (comes)
-        came(s, m, member);
+        came(s, m, member, is_new);
     if (state != CLUSTER_SYNC_LIVE) {
         m->queued = 0;
         m->compare_at_us = SYNC_NEVER;

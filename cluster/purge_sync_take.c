@@ -34,7 +34,8 @@ static void note_applied(struct cluster_sync *s, struct cluster_purge_id id)
 static enum sync_taken had(struct cluster_sync *s, const struct cluster_purge_record *r,
                            struct cluster_purge_id id, uint64_t ticket)
 {
-    if (!ticket || cluster_purge_log_state(s->log, id) != CLUSTER_PURGE_PENDING_HERE)
+    if (!ticket || r->stream == cluster_purge_log_own_stream(s->log) ||
+        cluster_purge_log_state(s->log, id) != CLUSTER_PURGE_PENDING_HERE)
         return SYNC_HAD;
     return cluster_purge_log_receive(s->log, r, ticket) == ERR_OK ? SYNC_TAKEN : SYNC_NOT_NOW;
 }
@@ -44,10 +45,13 @@ enum sync_taken sync_take(struct cluster_sync *s, const struct cluster_purge_rec
 {
     struct numbering n = {.s = s, .id = {r->stream, r->seq}};
     struct cluster_purge_record mine = *r;
+    if (cluster_purge_log_has(s->log, n.id)) /* of ours, too: it was passed on */
+        return had(s, r, n.id, ticket);
     if (r->stream == cluster_purge_log_own_stream(s->log))
         return SYNC_NONSENSE;
-    if (cluster_purge_log_has(s->log, n.id))
-        return had(s, r, n.id, ticket);
+    /* Their clock is for display, and decides at most how long we keep it. */
+    if (r->accepted_at_s < 0 || r->accepted_at_s > s->now_s)
+        mine.accepted_at_s = s->now_s;
     if (!s->news.apply(s->news.user, &r->purge, numbered, &n, &mine.apply_no))
         return SYNC_NOT_NOW;
     enum err err = cluster_purge_log_receive(s->log, &mine, ticket);

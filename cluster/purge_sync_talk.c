@@ -6,6 +6,8 @@
 #define PUSH_RECORDS 256u
 #define COMPARE_DEADLINE_MS 3000u /* caution waits for these, and no disk is written */
 #define PULL_DEADLINE_MS 4000u
+#define LOW_US (10 * SYNC_SECOND)       /* for asking others what one has dropped */
+#define LOW_AGAIN_US (SYNC_SECOND / 5)  /* and then it is asked for the rest */
 #define PULL_ALONE_US (SYNC_SECOND / 3) /* then another may be asked for the same stream */
 
 /* --- requests under way --- */
@@ -88,6 +90,7 @@ static void end_compare(struct cluster_sync *s, struct sync_member *m)
     set_comparing(s, m, 0);
     set_waits(s, m, false);
     m->pull_count = m->pull_at = 0;
+    m->borrowed = false;
 }
 
 static void note_failed(struct cluster_sync *s, uint32_t member)
@@ -205,6 +208,15 @@ static bool is_being_pulled(const struct cluster_sync *s, uint64_t stream)
     return false;
 }
 
+static bool is_asked_for(const struct cluster_sync *s, uint64_t stream)
+{
+    for (uint32_t i = 0; i < s->request_count; i++) {
+        if (s->requests[i].kind == SYNC_PULL && s->requests[i].stream == stream)
+            return true;
+    }
+    return false;
+}
+
 static void pull(struct cluster_sync *s, uint32_t member, uint64_t stream, uint64_t after)
 {
     struct purge_wire_request head = {
@@ -231,7 +243,12 @@ static void pull_next(struct cluster_sync *s, uint32_t member)
             pull(s, member, p->stream, have);
         return;
     }
-    compared(s, member);
+    if (!m->borrowed) {
+        compared(s, member);
+        return;
+    }
+    end_compare(s, m);
+    sync_compare_at(s, member, s->now_us);
 }
 
 static void wake_waiting(struct cluster_sync *s)
@@ -257,26 +274,78 @@ static void list_pulls(struct cluster_sync *s, uint32_t member)
 
 /* --- a page of a stream --- */
 
-/* Another that can be asked may have kept what this one gave up. */
-static bool ask_another(struct cluster_sync *s, const struct sync_request *r, uint64_t floor)
+static void low_drop(struct cluster_sync *s, uint64_t stream)
 {
-    struct sync_member *m = &s->members[r->member];
-    for (uint32_t i = 0; i < s->member_count; i++) {
-        struct sync_member *other = &s->members[i];
-        if (i == r->member || other->comparing || !sync_member_can_be_asked(s, other) ||
-            cluster_vector_get(&other->vector, r->stream) < floor ||
-            other->gave_up_stream == r->stream)
-            continue;
-        m->gave_up_stream = r->stream;
-        compare_with(s, i); /* it pulls first; then this one finds nothing missing */
-        set_waits(s, m, true);
-        return true;
+    for (uint32_t i = 0; i < s->low_count; i++) {
+        if (s->lows[i].stream == stream)
+            s->lows[i--] = s->lows[--s->low_count];
     }
-    for (uint32_t i = 0; i < s->member_count; i++) {
-        if (s->members[i].gave_up_stream == r->stream)
-            s->members[i].gave_up_stream = 0;
+}
+
+/* NULL: too many. */
+static struct sync_low *low_of(struct cluster_sync *s, uint64_t stream)
+{
+    for (uint32_t i = 0; i < s->low_count; i++) {
+        if (s->lows[i].stream == stream)
+            return &s->lows[i];
+    }
+    if (s->low_count == SYNC_LOWS)
+        return NULL;
+    struct sync_low *low = &s->lows[s->low_count++];
+    *low = (struct sync_low){.stream = stream, .until_us = s->now_us + LOW_US};
+    return low;
+}
+
+static bool was_tried(const struct sync_low *low, uint32_t member)
+{
+    for (uint32_t i = 0; i < low->count; i++) {
+        if (low->tried[i] == member)
+            return true;
     }
     return false;
+}
+
+/* Pulled from for this stream alone; compared with afterwards. */
+static void borrow(struct cluster_sync *s, uint32_t member, uint64_t stream, uint64_t after,
+                   uint64_t through)
+{
+    struct sync_member *m = &s->members[member];
+    m->pulls = must_realloc(m->pulls, sizeof *m->pulls);
+    m->pulls[0] = (struct sync_pull){stream, through};
+    m->pull_count = 1;
+    m->pull_at = 0;
+    m->borrowed = true;
+    pull(s, member, stream, after);
+}
+
+/* Another that can be asked may have kept what this one has dropped. It is asked, or will be:
+ * this one then comes later. */
+static bool ask_another(struct cluster_sync *s, const struct sync_request *r, uint64_t floor)
+{
+    struct sync_low *low = low_of(s, r->stream);
+    uint32_t idle = SYNC_NONE;
+    bool busy = false;
+    if (!low || low->until_us <= s->now_us)
+        return false;
+    if (low->count < SYNC_LOW_TRIED && !was_tried(low, r->member))
+        low->tried[low->count++] = r->member;
+    for (uint32_t i = 0; i < s->member_count && low->count < SYNC_LOW_TRIED; i++) {
+        const struct sync_member *other = &s->members[i];
+        if (was_tried(low, i) || !sync_member_can_be_asked(s, other))
+            continue;
+        busy = busy || other->comparing;
+        idle = other->comparing ? idle : i;
+    }
+    bool asked = s->members[r->member].borrowed || is_asked_for(s, r->stream);
+    if (!asked && !busy && idle == SYNC_NONE)
+        return false;
+    if (!asked && idle != SYNC_NONE) {
+        low->tried[low->count++] = idle;
+        borrow(s, idle, r->stream, r->after, floor);
+    }
+    end_compare(s, &s->members[r->member]);
+    sync_compare_at(s, r->member, s->now_us + LOW_AGAIN_US);
+    return true;
 }
 
 /* ERR_OK; ERR_SYNTAX: nonsense; ERR_LIMIT: not all of it can be taken now. */
@@ -320,6 +389,7 @@ static void pulled(struct cluster_sync *s, const struct sync_request *r,
         if (ask_another(s, r, a->floor))
             return;
         sync_fall_back(s, r->stream, a->floor, false);
+        low_drop(s, r->stream);
     }
     enum err err = take_page(s, r, a->records, a->through);
     if (err == ERR_SYNTAX) {
@@ -335,6 +405,8 @@ static void pulled(struct cluster_sync *s, const struct sync_request *r,
         pull(s, r->member, r->stream, a->through);
         return;
     }
+    if (a->through > r->after)
+        low_drop(s, r->stream);
     cluster_purge_log_cover(s->log, r->stream, a->through);
     (void)!cluster_vector_raise(&s->applied, r->stream, a->through);
     m->pull_at++; /* even when it has less than it said: it is not asked again for that */
@@ -493,6 +565,10 @@ static void asked_pull(struct cluster_sync *s, uint64_t number,
     page.max = buf_len(page.body) + CLUSTER_SYNC_BYTES;
     enum err err =
         cluster_purge_log_read(s->log, q->stream, q->after, put_on_page, &page, &a.through);
+    if (err != ERR_OK && err != ERR_NOT_FOUND) {
+        buf_clear(page.body); /* our disk: what it says of the rest would be wrong */
+        return;
+    }
     if (err == ERR_OK && a.through < cluster_purge_log_synced(s->log, q->stream))
         a.flags |= PURGE_WIRE_MORE;
     purge_wire_set_page(page.body, &a);
@@ -513,11 +589,13 @@ void cluster_sync_asked(struct cluster_sync *s, struct span from, uint64_t numbe
 {
     struct purge_wire_request q;
     uint32_t member = sync_member_find(s, from);
+    bool other = s->conf.clustered && from.len > 0 && from.len <= CLUSTER_PURGE_NODE_MAX &&
+                 !span_equal(from, s->conf.id);
     s->now_us = now_us;
     s->now_s = now_s;
-    if (member == SYNC_NONE && s->conf.clustered) /* before gossip told of it */
+    if (member == SYNC_NONE && other) /* before gossip told of it */
         member = sync_member_add(s, from);
-    if (!s->conf.clustered || purge_wire_read_request(body, &q) != ERR_OK ||
+    if (!other || purge_wire_read_request(body, &q) != ERR_OK ||
         (member != SYNC_NONE && sync_member_heard(s, member, q.vector) != ERR_OK)) {
         s->figures.refused++;
         (void)out_add(s, CLUSTER_SYNC_ANSWER, SYNC_NONE, number, 0); /* empty: no answer */
