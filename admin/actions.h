@@ -108,7 +108,7 @@ struct admin_actions {
     /* In effect at once for every worker, then written to the log. */
     void (*purge)(void *node, const struct purge *purges, uint32_t count,
                   admin_purge_answered *answered, struct admin *a, uint64_t ticket);
-    /* Nobody waits for that ticket any more. */
+    /* Nobody waits for that ticket any more. Also from inside `answered`. */
     void (*purge_leave)(void *node, uint64_t ticket);
     /* Which members have confirmed it, this node first. ERR_NOT_FOUND. */
     enum err (*purge_confirmations)(void *node, uint64_t stream, uint64_t seq,

@@ -218,7 +218,7 @@ void admin_purge_method(struct admin *a, const struct admin_request *r, struct s
 
 void admin_forget(struct admin *a, void *user)
 {
-    admin_purge_forget(a->core.purges, user);
+    admin_purge_forget(&a->core, user);
 }
 
 void admin_tick(struct admin *a, int64_t now_ms)

@@ -8,8 +8,8 @@
 #include "admin/selector.h"
 #include "base/counter.h"
 
-#define WAIT_DEFAULT_MS 10000
-#define WAIT_MIN_MS 10000 /* for our own disk, however little the caller waits for others */
+#define WAIT_DEFAULT_MS 2000 /* for other nodes */
+#define WAIT_HERE_MS 10000   /* for our own disk, however little the caller waits for others */
 #define WAIT_MAX_MS 60000
 #define SLOT_BITS 12
 
@@ -19,7 +19,10 @@ struct waiting {
     uint64_t ticket;          /* 0: the slot is free */
     admin_answered *answered; /* NULL: nobody waits any more, the slot does */
     void *user;
-    int64_t until_ms;
+    int64_t until_ms; /* for other nodes */
+    int64_t here_until_ms;
+    bool here, at_once;           /* it is on our disk; that is all the caller waits for */
+    struct admin_purge_done done; /* when here */
     enum purge_mode mode;
     uint32_t selectors;
     struct admin_repeat *key; /* its place, which may have been given to another call since */
@@ -118,20 +121,46 @@ static void free_slot(struct admin_purges *p, struct waiting *w)
     p->waiting--;
 }
 
-void admin_purge_write_nodes(struct admin_writer *w, const char *node, bool applied)
+struct writing_nodes {
+    struct admin_writer *w; /* NULL: only counts */
+    enum admin_purge_confirmed wanted;
+    uint32_t others; /* not of the wanted state */
+};
+
+static void write_node(void *user, struct span id, enum admin_purge_confirmed state)
 {
+    struct writing_nodes *x = user;
+    if (state != x->wanted)
+        x->others++;
+    else if (x->w)
+        admin_json_put_text(x->w, NULL, id);
+}
+
+void admin_purge_write_nodes(struct admin_writer *w, const struct admin_core *core,
+                             uint64_t stream, uint64_t seq, bool synced)
+{
+    static const char *const names[] = {[ADMIN_PURGE_APPLIED] = "applied",
+                                        [ADMIN_PURGE_PENDING] = "pending",
+                                        [ADMIN_PURGE_UNREACHABLE] = "unreachable"};
+    enum admin_purge_confirmed here = synced ? ADMIN_PURGE_APPLIED : ADMIN_PURGE_PENDING;
     admin_json_open(w, "nodes", '{');
-    admin_json_open(w, "applied", '[');
-    if (applied)
-        admin_json_put_text(w, NULL, span_text(node));
-    admin_json_close(w, ']');
-    admin_json_open(w, "pending", '[');
-    if (!applied)
-        admin_json_put_text(w, NULL, span_text(node));
-    admin_json_close(w, ']');
-    admin_json_open(w, "unreachable", '[');
-    admin_json_close(w, ']');
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+        struct writing_nodes x = {.w = w, .wanted = (enum admin_purge_confirmed)i};
+        admin_json_open(w, names[i], '[');
+        if (!seq || core->actions->purge_confirmations(core->node, stream, seq, write_node, &x))
+            write_node(&x, span_text(core->conf->node.id), here);
+        admin_json_close(w, ']');
+    }
     admin_json_close(w, '}');
+}
+
+static bool confirmed_by_all(const struct admin_core *core, const struct admin_purge_done *done)
+{
+    struct writing_nodes x = {.wanted = ADMIN_PURGE_APPLIED};
+    return done->stage == ADMIN_PURGE_EVERYWHERE ||
+           (core->actions->purge_confirmations(core->node, done->stream, done->seq, write_node,
+                                               &x) == ERR_OK &&
+            !x.others);
 }
 
 void admin_purge_write_id(struct admin_writer *w, uint64_t stream, uint64_t seq)
@@ -160,33 +189,56 @@ static void answer_done(const struct admin_core *core, const struct waiting *w,
         admin_purge_write_id(&out, done->stream, done->seq);
     admin_json_put_text(&out, "mode", span_text(purge_mode_text(w->mode)));
     admin_json_put_unsigned(&out, "selectors", w->selectors);
-    admin_purge_write_nodes(&out, core->conf->node.id, synced);
+    admin_purge_write_nodes(&out, core, done->stream, done->seq, synced);
     if (!synced)
         admin_json_put_text(&out, "error",
                             SPAN("in effect on this node, but not on its disk: a restart may "
                                  "forget it"));
     admin_json_close(&out, '}');
-    admin_call_json(&call, synced ? 200 : 503, &json);
+    admin_call_json(&call, !synced ? 503 : confirmed_by_all(core, done) ? 200 : 202, &json);
     buf_fini(&json);
+}
+
+/* The place of its Idempotency-Key learns how far it has come. */
+static void remember(const struct waiting *w)
+{
+    if (!w->key || w->key->ticket != w->ticket)
+        return;
+    w->key->finished = true;
+    w->key->done = w->done;
+    /* what failed may be tried again under the same key */
+    w->key->used = w->done.err == ERR_OK;
+}
+
+static void finish(const struct admin_core *core, struct waiting *w)
+{
+    struct waiting copy = *w;
+    remember(w);
+    free_slot(core->purges, w);
+    if (copy.answered)
+        answer_done(core, &copy, &copy.done);
+}
+
+/* Answers with what is known; the node need not tell more. */
+static void leave(const struct admin_core *core, struct waiting *w)
+{
+    uint64_t ticket = w->ticket;
+    finish(core, w);
+    core->actions->purge_leave(core->node, ticket);
 }
 
 void admin_purge_done(const struct admin_core *core, uint64_t ticket,
                       const struct admin_purge_done *done)
 {
-    struct admin_purges *p = core->purges;
-    struct waiting *w = find_slot(p, ticket);
+    struct waiting *w = find_slot(core->purges, ticket);
     if (!w)
         return;
-    struct waiting copy = *w;
-    if (w->key && w->key->ticket == ticket) {
-        w->key->finished = true;
-        w->key->done = *done;
-        /* what failed may be tried again under the same key */
-        w->key->used = done->err == ERR_OK;
-    }
-    free_slot(p, w);
-    if (copy.answered)
-        answer_done(core, &copy, done);
+    w->done = *done;
+    w->here = done->err == ERR_OK;
+    if (!w->here || done->stage == ADMIN_PURGE_EVERYWHERE)
+        finish(core, w);
+    else if (done->stage == ADMIN_PURGE_SETTLED || w->at_once || !w->answered)
+        leave(core, w);
 }
 
 void admin_purge_count_done(const struct admin_core *core, uint64_t ticket, uint64_t objects)
@@ -212,11 +264,17 @@ void admin_purge_count_done(const struct admin_core *core, uint64_t ticket, uint
     buf_fini(&json);
 }
 
-void admin_purge_forget(struct admin_purges *p, void *user)
+void admin_purge_forget(const struct admin_core *core, void *user)
 {
-    for (uint32_t i = 0; p->waiting && i < ADMIN_PENDING_MAX; i++)
-        if (p->slots[i].ticket && p->slots[i].user == user)
-            p->slots[i].answered = NULL;
+    struct admin_purges *p = core->purges;
+    for (uint32_t i = 0; p->waiting && i < ADMIN_PENDING_MAX; i++) {
+        struct waiting *w = &p->slots[i];
+        if (!w->ticket || w->user != user)
+            continue;
+        w->answered = NULL; /* the slot waits on for the log */
+        if (w->here)
+            leave(core, w);
+    }
 }
 
 void admin_purge_tick(const struct admin_core *core, int64_t now_ms)
@@ -225,11 +283,15 @@ void admin_purge_tick(const struct admin_core *core, int64_t now_ms)
     static const struct admin_purge_done late = {.err = ERR_TIMEOUT};
     for (uint32_t i = 0; p->waiting && i < ADMIN_PENDING_MAX; i++) {
         struct waiting *w = &p->slots[i];
-        if (!w->ticket || !w->answered || w->until_ms > now_ms)
+        if (!w->ticket || !w->answered)
             continue;
-        struct waiting copy = *w;
-        w->answered = NULL; /* the slot waits on for the log */
-        answer_done(core, &copy, &late);
+        if (w->here && w->until_ms <= now_ms) {
+            leave(core, w);
+        } else if (!w->here && w->here_until_ms <= now_ms) {
+            struct waiting copy = *w;
+            w->answered = NULL; /* the slot waits on for the log */
+            answer_done(core, &copy, &late);
+        }
     }
 }
 
@@ -326,7 +388,9 @@ static void submit(const struct admin_core *core, const struct admin_call *c,
         w = &none;
     w->mode = purges[0].mode;
     w->selectors = count;
-    w->until_ms = c->request->now_ms + (wait_ms > WAIT_MIN_MS ? wait_ms : WAIT_MIN_MS);
+    w->until_ms = c->request->now_ms + wait_ms;
+    w->here_until_ms = c->request->now_ms + (wait_ms > WAIT_HERE_MS ? wait_ms : WAIT_HERE_MS);
+    w->at_once = wait_ms == 0;
     if (key && key->used && w != &none) {
         w->key = admin_repeat_keep(&p->repeats, key);
         w->key->ticket = w->ticket;
@@ -354,6 +418,15 @@ struct wanted { /* a POST's body, read */
     int64_t wait_ms;
 };
 
+static bool read_wait(const struct admin_json *value, int64_t *out_ms)
+{
+    struct span text;
+    *out_ms = 0;
+    return admin_json_text(value, &text) &&
+           (span_equal(text, SPAN("0")) || admin_call_duration(text, out_ms)) &&
+           *out_ms <= WAIT_MAX_MS;
+}
+
 /* The members beside the selectors. NULL, or what is wrong. */
 static const char *read_options(const struct admin_json *body, struct purge *out,
                                 struct wanted *w)
@@ -372,8 +445,7 @@ static const char *read_options(const struct admin_json *body, struct purge *out
         return "site: a string";
     if (dry_run && !admin_json_boolean(dry_run, &w->dry_run))
         return "dry_run: true or false";
-    if (wait && (!admin_json_text(wait, &text) || !admin_call_duration(text, &w->wait_ms) ||
-                 w->wait_ms > WAIT_MAX_MS))
+    if (wait && !read_wait(wait, &w->wait_ms))
         return "wait: a duration up to 60s";
     return NULL;
 }
@@ -449,7 +521,7 @@ static void count_objects(const struct admin_core *core, const struct admin_call
     }
     slot->mode = w->purges[0].mode;
     slot->selectors = w->count;
-    slot->until_ms = c->request->now_ms + WAIT_MAX_MS;
+    slot->here_until_ms = c->request->now_ms + WAIT_MAX_MS;
     core->actions->purge_count(core->node, w->purges, w->count, on_counted, core->admin,
                                slot->ticket);
 }

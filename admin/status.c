@@ -139,7 +139,7 @@ static void write_record(void *user, const struct admin_purge_record *r)
     admin_purge_write_id(l->out, r->stream, r->seq);
     if (!r->purge.kind) {
         admin_json_put_boolean(l->out, "superseded", true);
-        admin_purge_write_nodes(l->out, l->core->conf->node.id, r->synced);
+        admin_purge_write_nodes(l->out, l->core, r->stream, r->seq, r->synced);
         admin_json_close(l->out, '}');
         return;
     }
@@ -150,7 +150,7 @@ static void write_record(void *user, const struct admin_purge_record *r)
         admin_json_put_text(l->out, "site", r->purge.site);
     admin_json_put_integer(l->out, "accepted_at", r->accepted_at_s);
     admin_json_put_text(l->out, "node", span_text(r->node ? r->node : ""));
-    admin_purge_write_nodes(l->out, l->core->conf->node.id, r->synced);
+    admin_purge_write_nodes(l->out, l->core, r->stream, r->seq, r->synced);
     admin_json_close(l->out, '}');
 }
 

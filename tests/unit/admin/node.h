@@ -24,7 +24,8 @@ struct node {
     uint32_t last_count;
     admin_purge_answered *answered;
     struct admin *admin;
-    uint64_t ticket, seq;
+    uint64_t ticket, seq, left;
+    const enum admin_purge_confirmed *confirmed; /* of n1, n2, n3; NULL: n1 alone has it */
     admin_purge_counted *counted;
 };
 
@@ -44,6 +45,26 @@ static void node_purge(void *user, const struct purge *purges, uint32_t count,
     struct admin_purge_done done = {n->at_once_err, ADMIN_PURGE_EVERYWHERE, 0xabc, n->seq};
     if (n->at_once)
         answered(a, ticket, &done);
+}
+
+static void node_purge_leave(void *user, uint64_t ticket)
+{
+    ((struct node *)user)->left = ticket;
+}
+
+static enum err node_purge_confirmations(void *user, uint64_t stream, uint64_t seq,
+                                         void (*tell)(void *user, struct span id,
+                                                      enum admin_purge_confirmed state),
+                                         void *tell_user)
+{
+    static const char *ids[] = {"n1", "n2", "n3"};
+    const struct node *n = user;
+    (void)seq;
+    if (stream != 0xabc || !n->confirmed)
+        return ERR_NOT_FOUND;
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++)
+        tell(tell_user, span_text(ids[i]), n->confirmed[i]);
+    return ERR_OK;
 }
 
 static void node_purge_count(void *user, const struct purge *purges, uint32_t count,
@@ -240,6 +261,8 @@ static bool node_ready(void *user)
 
 static const struct admin_actions node_actions = {
     .purge = node_purge,
+    .purge_leave = node_purge_leave,
+    .purge_confirmations = node_purge_confirmations,
     .purge_count = node_purge_count,
     .purge_find = node_purge_find,
     .purge_list = node_purge_list,

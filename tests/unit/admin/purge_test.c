@@ -185,6 +185,109 @@ static void test_waiting(void **state)
     admin_destroy(admin);
 }
 
+static void stage(struct node *n, enum admin_purge_stage stage)
+{
+    struct admin_purge_done done = {ERR_OK, stage, 0xabc, n->seq};
+    n->answered(n->admin, n->ticket, &done);
+}
+
+static void get_purge(struct admin *admin, struct heard *h)
+{
+    struct http_request http = {.method = HTTP_GET, .target = SPAN("/v1/purges/abc:7")};
+    struct admin_request r = {.request = &http, .local = true, .now_ms = 1000, .now_s = 2000};
+    admin_handle(admin, &r, hear, h);
+}
+
+#define APPLIED ADMIN_PURGE_APPLIED
+#define PENDING ADMIN_PURGE_PENDING
+#define UNREACHABLE ADMIN_PURGE_UNREACHABLE
+static const enum admin_purge_confirmed one_waits[] = {APPLIED, PENDING, APPLIED},
+                                        one_is_away[] = {APPLIED, APPLIED, UNREACHABLE},
+                                        all_have_it[] = {APPLIED, APPLIED, APPLIED};
+#define ONE_WAITS "{\"applied\":[\"n1\",\"n3\"],\"pending\":[\"n2\"],\"unreachable\":[]}"
+#define ONE_IS_AWAY "{\"applied\":[\"n1\",\"n2\"],\"pending\":[],\"unreachable\":[\"n3\"]}"
+#define ALL_HAVE_IT "{\"applied\":[\"n1\",\"n2\",\"n3\"],\"pending\":[],\"unreachable\":[]}"
+
+/* 200 only when every member has it; what is short of that is 202, with names. */
+static void test_stages(void **state)
+{
+    (void)state;
+    struct node node = {.confirmed = one_waits};
+    struct conf_faults faults = {0};
+    struct admin *admin = admin_create(&conf, &node_actions, &node, &faults);
+    static struct heard h;
+    const char *body = "{\"type\":\"all\",\"wait\":\"3s\"}";
+
+    post(admin, body, NULL, 1000, &h);
+    stage(&node, ADMIN_PURGE_HERE);
+    admin_tick(admin, 3999);
+    assert_true(h.answers == 0 && node.left == 0);
+    node.confirmed = all_have_it;
+    stage(&node, ADMIN_PURGE_EVERYWHERE);
+    assert_true(h.answers == 1 && h.status == 200 && strstr(h.body, ALL_HAVE_IT));
+    assert_int_equal(node.left, 0); /* it was the last call */
+
+    h.answers = 0; /* the wait is over */
+    node.confirmed = one_waits;
+    post(admin, body, NULL, 1000, &h);
+    stage(&node, ADMIN_PURGE_HERE);
+    admin_tick(admin, 4000);
+    assert_true(h.answers == 1 && h.status == 202 && strstr(h.body, ONE_WAITS));
+    assert_int_equal(node.left, node.ticket);
+    stage(&node, ADMIN_PURGE_EVERYWHERE);
+    assert_int_equal(h.answers, 1);
+
+    h.answers = 0; /* without `wait`: two seconds */
+    post(admin, "{\"type\":\"all\"}", NULL, 1000, &h);
+    stage(&node, ADMIN_PURGE_HERE);
+    admin_tick(admin, 2999);
+    assert_int_equal(h.answers, 0);
+    admin_tick(admin, 3000);
+    assert_true(h.answers == 1 && h.status == 202);
+
+    h.answers = 0; /* who is not there is not waited for */
+    node.confirmed = one_is_away;
+    post(admin, body, NULL, 1000, &h);
+    stage(&node, ADMIN_PURGE_SETTLED);
+    assert_true(h.answers == 1 && h.status == 202 && strstr(h.body, ONE_IS_AWAY));
+    assert_int_equal(node.left, node.ticket);
+
+    h.answers = 0; /* no wait at all, but for the own disk */
+    post(admin, "{\"type\":\"all\",\"wait\":\"0\"}", NULL, 1000, &h);
+    admin_tick(admin, 10999);
+    assert_int_equal(h.answers, 0);
+    stage(&node, ADMIN_PURGE_HERE);
+    assert_true(h.answers == 1 && h.status == 202);
+
+    h.answers = 0; /* who went away: the node is told once the disk has answered */
+    post(admin, body, NULL, 1000, &h);
+    admin_forget(admin, &h);
+    assert_int_not_equal(node.left, node.ticket);
+    stage(&node, ADMIN_PURGE_HERE);
+    assert_int_equal(node.left, node.ticket);
+    post(admin, body, NULL, 1000, &h);
+    stage(&node, ADMIN_PURGE_HERE);
+    admin_forget(admin, &h);
+    assert_int_equal(node.left, node.ticket);
+    assert_int_equal(h.answers, 0);
+
+    post(admin, body, "k", 1000, &h); /* told again: how far it has come since */
+    stage(&node, ADMIN_PURGE_SETTLED);
+    assert_int_equal(h.status, 202);
+    unsigned purges = node.purges;
+    post(admin, body, "k", 1000, &h);
+    assert_int_equal(h.status, 202);
+    get_purge(admin, &h);
+    assert_true(h.status == 200 && strstr(h.body, ONE_IS_AWAY));
+    node.confirmed = all_have_it;
+    post(admin, body, "k", 1000, &h);
+    assert_true(h.status == 200 && strstr(h.body, ALL_HAVE_IT));
+    get_purge(admin, &h);
+    assert_true(h.status == 200 && strstr(h.body, ALL_HAVE_IT));
+    assert_int_equal(node.purges, purges);
+    admin_destroy(admin);
+}
+
 /* More than can wait: the purge is in effect all the same, and the answer says what is missing.
  */
 static void test_full(void **state)
@@ -286,6 +389,7 @@ int main(void)
         cmocka_unit_test(test_rows),    cmocka_unit_test(test_selector_limits),
         cmocka_unit_test(test_waiting), cmocka_unit_test(test_full),
         cmocka_unit_test(test_repeats), cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_stages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
