@@ -23,6 +23,7 @@
 void store_commit_init(struct store_commit *c)
 {
     c->cost_scale = 1000;
+    c->reader_wait_ms = READER_WAIT_MS;
     c->far = must_alloc(STORE_FAR_MAX);
     c->chunk = must_alloc(CHUNK_ROOM);
 }
@@ -360,7 +361,7 @@ static bool wait_for_readers(struct store_commit *c)
         uint64_t waited = (uint64_t)(store_slice_clock_ms() - began);
         if (store_slice_oldest_ms(c->slices) <= waited)
             return true; /* those that read now began later */
-        if (waited >= READER_WAIT_MS)
+        if (waited >= c->reader_wait_ms)
             return false;
         (void)nanosleep(&pause, NULL);
     }

@@ -50,12 +50,13 @@ struct store_commit {
     bool nothing_to_choose;   /* at the last asking */
     struct store_gone gone;
     atomic_ullong next_id, era;
-    uint64_t stored_id;     /* next_id as in sys: all ids on disk are below it */
-    uint64_t tail;          /* no chunk key is above it */
-    uint64_t ceiling_pages; /* the file could not grow beyond; 0: nothing is known */
-    uint64_t room_pages;    /* what the file may have now */
-    unsigned failures;      /* in a row */
-    uint64_t cost_scale;    /* pages really freed per 1000 estimated */
+    uint64_t stored_id;      /* next_id as in sys: all ids on disk are below it */
+    uint64_t tail;           /* no chunk key is above it */
+    uint64_t ceiling_pages;  /* the file could not grow beyond; 0: nothing is known */
+    uint64_t room_pages;     /* what the file may have now */
+    unsigned failures;       /* in a row */
+    uint64_t cost_scale;     /* pages really freed per 1000 estimated */
+    uint64_t reader_wait_ms; /* how long a full map waits for those who read */
     uint8_t *far, *chunk;
     struct store_commit_figures figures;
 };

@@ -373,11 +373,13 @@ static void test_reader_that_stays(void **state)
     bed_check_pages(b);
 }
 
-/* Whoever put something does not notice. */
+/* Whoever put something does not notice. The writer waits longer than it would: this thread,
+ * which is the reader, may get no processor for a second. */
 static void test_reader_that_leaves(void **state)
 {
     struct phase *p = must_alloc(sizeof *p);
     struct bed *b = p->bed = *state;
+    b->store->commit.reader_wait_ms = 60000;
     const struct timespec pause = {.tv_nsec = 1000000};
     struct store_figures f;
     enum err err;
