@@ -46,8 +46,10 @@ static void forget_one(struct world *w, uint32_t gone)
     /* The operator's word about a node that runs cut off would be wrong. */
     if (w->nodes[gone].up || !n->up || n->frozen || !all_see_each_other(w))
         return;
-    if (cluster_sync_forget(n->sync, span_text(w->nodes[gone].id), w->now_us) == ERR_OK)
-        w->nodes[gone].forgotten = true;
+    bool before = w->nodes[gone].forgotten;
+    w->nodes[gone].forgotten = true; /* what waited for it alone is everywhere at once */
+    if (cluster_sync_forget(n->sync, span_text(w->nodes[gone].id), w->now_us) != ERR_OK)
+        w->nodes[gone].forgotten = before;
 }
 
 static void random_fault(struct world *w)

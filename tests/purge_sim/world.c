@@ -128,6 +128,10 @@ static void news_stage(void *user, uint64_t ticket, enum cluster_sync_stage stag
         return;
     w->everywhere++;
     p->done_us = w->last_everywhere_us = w->now_us;
+    for (uint32_t i = 0; i < w->conf.nodes; i++) {
+        if (!w->nodes[i].forgotten && disk_synced(&w->nodes[i].disk, p->id.stream) < p->id.seq)
+            violation(w, n, "called everywhere what is not on every disk");
+    }
     for (uint32_t i = 0; i < NAMES; i++) {
         /* The versions that all names had when an `all` was accepted are not kept: its own. */
         if (p->name == i && w->acked[i] < p->version)

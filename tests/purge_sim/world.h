@@ -9,6 +9,7 @@
  *
  * Looked at after every step: what violates the promise is counted and said.
  *   - a page served as fresh that is older than what a purge answered 200 told of
+ *   - a purge called everywhere that is not on every disk (but those of forgotten nodes)
  *   - a vector told to anybody that is not on the teller's disk
  *
  * Units: *_us of the virtual clock. The same seed gives the same.
