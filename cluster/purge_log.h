@@ -84,8 +84,8 @@ NODISCARD enum err cluster_purge_log_receive(struct cluster_purge_log *l,
 /* What is missing of `stream` up to `through` was superseded by what is here or was received
  * before this call: the stream's synced_seq rises to it with the batch that writes that. */
 void cluster_purge_log_cover(struct cluster_purge_log *l, uint64_t stream, uint64_t through);
-/* The safe fallback: what `stream` held up to `through` is gone. Everything was distrusted
- * under `apply_no`; the floor and the row are written in one transaction. */
+/* The safe fallback: what `stream` (0: none) held up to `through` is gone. Everything was
+ * distrusted under `apply_no`; the floor and the row are written in one transaction. */
 void cluster_purge_log_fall_back(struct cluster_purge_log *l, uint64_t stream, uint64_t through,
                                  uint64_t apply_no, bool hard);
 /* Only what is synced. *_serial changes whenever it does. */

@@ -1,7 +1,6 @@
 #include "cluster/purge_sync_core.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct cluster_sync *cluster_sync_create(const struct cluster_sync_conf *conf, int64_t now_us)
 {
@@ -16,6 +15,7 @@ struct cluster_sync *cluster_sync_create(const struct cluster_sync_conf *conf, i
     s->now_us = now_us;
     s->next_number = 1;
     s->waiting_free = SYNC_NONE;
+    s->vector_serial = UINT64_MAX;
     s->exchange_us = s->hints_second_us = now_us;
     s->peers_until_us = INT64_MIN;
     buf_init(&s->vector, 0);
@@ -38,7 +38,7 @@ void cluster_sync_destroy(struct cluster_sync *s)
     for (uint32_t i = 0; i < s->member_count; i++)
         member_fini(&s->members[i]);
     for (uint64_t at = s->ring_first; at < s->ring_next; at++)
-        free(s->ring[at % SYNC_RING].bytes);
+        buf_fini(&s->ring[at % SYNC_RING].bytes);
     for (uint32_t i = 0; i < s->out_count; i++)
         buf_fini(&s->outs[s->out_first + i].body);
     sync_typed_fini(s);
@@ -76,25 +76,21 @@ void cluster_sync_set_events(struct cluster_sync *s, bool accept)
 const struct buf *sync_vector(struct cluster_sync *s)
 {
     uint64_t serial = cluster_purge_log_serial(s->log);
-    if (s->vector_made && serial == s->vector_serial)
+    if (serial == s->vector_serial)
         return &s->vector;
     struct cluster_vector v = {0};
     cluster_purge_log_vector(s->log, &v);
     buf_clear(&s->vector);
     cluster_vector_put(&v, &s->vector);
     cluster_vector_fini(&v);
-    s->vector_made = true;
     s->vector_serial = serial;
     return &s->vector;
 }
 
-uint64_t cluster_sync_vector(const struct cluster_sync *s, struct buf *out)
+uint64_t cluster_sync_vector(struct cluster_sync *s, struct buf *out)
 {
-    struct cluster_vector v = {0};
-    cluster_purge_log_vector(s->log, &v);
-    cluster_vector_put(&v, out);
-    cluster_vector_fini(&v);
-    return cluster_purge_log_serial(s->log);
+    (void)!buf_append(out, buf_span(sync_vector(s)));
+    return s->vector_serial;
 }
 
 /* --- pushing --- */
@@ -102,26 +98,21 @@ uint64_t cluster_sync_vector(const struct cluster_sync *s, struct buf *out)
 static void drop_oldest(struct cluster_sync *s)
 {
     struct sync_record *old = &s->ring[s->ring_first++ % SYNC_RING];
-    s->ring_bytes -= old->len;
-    free(old->bytes);
-    *old = (struct sync_record){0};
+    s->ring_bytes -= buf_len(&old->bytes);
+    buf_fini(&old->bytes);
 }
 
 static uint64_t ring_add(struct cluster_sync *s, const struct cluster_purge_record *r,
                          bool spread)
 {
-    struct buf b;
-    buf_init(&b, 0);
-    purge_wire_put_record(&b, r);
-    size_t len = buf_len(&b);
+    struct sync_record record = {.spread = spread};
+    buf_init(&record.bytes, 0);
+    purge_wire_put_record(&record.bytes, r);
+    size_t len = buf_len(&record.bytes);
     while (s->ring_next - s->ring_first == SYNC_RING ||
            (s->ring_bytes + len > SYNC_RING_BYTES && s->ring_first < s->ring_next))
         drop_oldest(s);
-    char *bytes = must_alloc(len);
-    memcpy(bytes, buf_span(&b).ptr, len);
-    buf_fini(&b);
-    s->ring[s->ring_next % SYNC_RING] =
-        (struct sync_record){.bytes = bytes, .len = len, .spread = spread};
+    s->ring[s->ring_next % SYNC_RING] = record;
     s->ring_bytes += len;
     return s->ring_next++;
 }
@@ -231,7 +222,7 @@ void cluster_sync_log_answered(struct cluster_sync *s, uint64_t ticket, enum err
         struct sync_ask *ask = &s->asks[slot];
         ask->busy = ask->busy || err != ERR_OK;
         if (--ask->left == 0)
-            sync_talk_answer(s, ask);
+            sync_asked_answer(s, ask);
         return;
     }
     struct sync_waiting w = s->waiting[slot];

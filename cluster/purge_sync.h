@@ -15,8 +15,8 @@
  *     do not (docs/purge.md, "A member"). Who was forgotten, or is new, counts as soon as this
  *     node hears of it, or from it; it is cautious until then.
  *   - A node that was away itself is cautious, and calls no purge of its own settled, until it
- * has compared with every member that is alive then, or all have been silent for
- * CLUSTER_SYNC_ALONE_US.
+ *     has compared with every member that is alive then, or all have been silent for
+ *     CLUSTER_SYNC_ALONE_US.
  *   - What lies below every reachable member's floor is not pulled but distrusted: the safe
  *     fallback.
  *   - Of typed events (`serf event purge`) each node applies its own; after up to
@@ -178,7 +178,7 @@ NODISCARD enum err cluster_sync_confirmations(
     void (*tell)(void *user, struct span id, enum cluster_sync_confirmed state), void *user);
 bool cluster_sync_is_cautious(const struct cluster_sync *s); /* status: log_behind */
 /* Its version vector, synced only, as bytes for answers to peers; changes with _serial. */
-uint64_t cluster_sync_vector(const struct cluster_sync *s, struct buf *out);
+uint64_t cluster_sync_vector(struct cluster_sync *s, struct buf *out);
 
 struct cluster_sync_figures {
     uint64_t members, unreachable, waiting;

@@ -2,7 +2,8 @@
  *
  *   purge_sync.c          its life, purges accepted here, and how far they have come
  *   purge_sync_member.c   who counts, what each has synced, what is told of members
- *   purge_sync_talk.c     requests and answers: which are sent, what they bring
+ *   purge_sync_talk.c     requests of ours: which are sent, what their answers bring
+ *   purge_sync_asked.c    requests of others, and our answers
  *   purge_sync_take.c     purges of others: in effect, into the log, acknowledged
  *   purge_sync_event.c    Serf's events: hints, invalidations, what a person typed
  *   purge_sync_caution.c  own absence and returning peers; time
@@ -91,8 +92,7 @@ struct sync_waiting { /* a purge of ours that somebody waits for */
     uint32_t next; /* free list */
 };
 struct sync_record { /* in the ring, as on the wire */
-    char *bytes;
-    size_t len;
+    struct buf bytes;
     bool spread;
 };
 struct sync_typed {
@@ -140,8 +140,7 @@ struct cluster_sync {
 
     struct cluster_vector applied; /* in effect here without a gap; at or above synced */
     struct buf vector;             /* synced, as bytes, of vector_serial */
-    uint64_t vector_serial;
-    bool vector_made;
+    uint64_t vector_serial;        /* UINT64_MAX: of none yet */
 
     struct sync_record ring[SYNC_RING];
     uint64_t ring_first, ring_next; /* positions */
@@ -216,10 +215,15 @@ NODISCARD enum err sync_member_heard(struct cluster_sync *s, uint32_t member,
 /* --- purge_sync_talk.c --- */
 void sync_talk(struct cluster_sync *s); /* sends whatever is due */
 int64_t sync_talk_deadline_us(const struct cluster_sync *s);
-void sync_talk_answer(struct cluster_sync *s, struct sync_ask *ask);
+/* The body of one more output. Borrowed until the next one. */
+struct buf *sync_out_add(struct cluster_sync *s, enum cluster_sync_output_kind kind,
+                         uint32_t member, uint64_t number, uint32_t deadline_ms);
 /* Whatever it was asked is not waited for any more: it went, or came back. */
 void sync_abandon(struct cluster_sync *s, uint32_t member);
 void sync_compare_at(struct cluster_sync *s, uint32_t member, int64_t at_us);
+
+/* --- purge_sync_asked.c --- */
+void sync_asked_answer(struct cluster_sync *s, struct sync_ask *ask); /* a push; frees it */
 
 /* --- purge_sync_take.c --- */
 enum sync_taken { SYNC_TAKEN, SYNC_HAD, SYNC_NOT_NOW, SYNC_NONSENSE };

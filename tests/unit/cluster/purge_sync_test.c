@@ -53,6 +53,27 @@ static void the_own_disk_counts_too(void **state)
     assert_true(has_stage('a', 1, CLUSTER_SYNC_EVERYWHERE));
 }
 
+static void who_could_not_take_a_push_pulls_it_soon(void **state)
+{
+    (void)state;
+    cluster_of(5);
+    for (char other = 'b'; other <= 'e'; other++)
+        node_of(other)->apply_refuses = true;
+    struct cluster_purge_id id = purge_tag('a', "news", 0); /* nobody waits: none is chased */
+    settle();
+    for (char other = 'b'; other <= 'e'; other++)
+        node_of(other)->apply_refuses = false;
+    now_us += SECOND;
+    tick_all();
+    collect_all();
+    /* Not one of them by lot, but each. */
+    for (char other = 'b'; other <= 'e'; other++)
+        assert_non_null(find_parcel('a', other, PURGE_WIRE_EXCHANGE, false));
+    settle();
+    for (char other = 'b'; other <= 'e'; other++)
+        assert_int_equal(synced(other, id.stream), id.seq);
+}
+
 static void a_failing_disk_confirms_nothing(void **state)
 {
     (void)state;
@@ -532,6 +553,7 @@ int main(void)
         ROW(a_lone_node_is_everywhere),
         ROW(everywhere_is_on_every_disk),
         ROW(the_own_disk_counts_too),
+        ROW(who_could_not_take_a_push_pulls_it_soon),
         ROW(a_failing_disk_confirms_nothing),
         ROW(not_here_is_the_last_word),
         ROW(settled_names_who_cannot_be_reached),
