@@ -7,6 +7,11 @@
  * closed and never reused. A kept connection that the server closed before a byte of the
  * answer came is reported with reused = true, so that the caller may try again.
  *
+ * Between nodes (target.h2) requests share connections: `host` is an address, `tls` a context
+ * of io/tls_peer.h, `server_name` the id of the node that must answer, which takes 100 streams
+ * at once (front/session_h2.c); more of them open another connection, up to IO_LINK_H2_MAX.
+ * After a time-out in which nothing at all was heard the connection is not used again.
+ *
  * Thread: its loop's. Owns: itself until `ended` or io_link_cancel. No callback comes from
  * inside io_link_start.
  * Limits: request body queue IO_LINK_BODY_BYTES; response body is pushed and may be paused.
@@ -19,6 +24,7 @@
 #include "node/io/tls.h"
 
 #define IO_LINK_IDLE_MAX 64
+#define IO_LINK_H2_MAX 8 /* connections to one node; then IO_LINK_CONNECT */
 #define IO_LINK_BODY_BYTES (256 * 1024)
 
 struct io_links;
@@ -33,8 +39,8 @@ struct io_link_target { /* borrowed by io_link_start */
     uint16_t port;
     struct io_tls_context *tls; /* NULL: clear text; counted by the link */
     struct span server_name;    /* SNI and verification; empty = host */
-    bool h2;    /* HTTP/2, with a context of io/tls_peer.h alone: requests share a connection */
-    bool fresh; /* no kept connection: the request may not be sent twice */
+    bool h2;                    /* HTTP/2 between nodes, see below */
+    bool fresh;                 /* no kept connection: the request may not be sent twice */
     uint32_t connect_ms, first_byte_ms, idle_ms, keepalive_ms;
 };
 
