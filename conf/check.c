@@ -152,6 +152,9 @@ static void check_cluster(struct check *k)
                        "the address is taken by \"listen\"");
     check_told(k, &c->advertise, "advertise");
     check_told(k, &c->peer_advertise, "peer_advertise");
+    if (c->peer_listen.family != ADDR_NONE && !*c->secret_file)
+        conf_fault_warn(k->faults, conf_parse_place(k->root, "cluster.peer_listen"),
+                        "without \"secret_file\" nothing listens there");
     if (!*c->secret_file && !*c->gossip_key_file && !addr_is_loopback(&c->listen))
         conf_fault_warn(k->faults, c->place,
                         "gossip is in the clear, and whoever reaches it may join: give "

@@ -69,6 +69,11 @@ struct conf_cluster {
     uint32_t join_count;
     struct conf_place place, join_place, listen_place, secret_place, gossip_key_place;
 };
+/* Do other nodes' requests come in? Without a secret nobody could prove to be one. */
+static inline bool conf_cluster_has_peer_port(const struct conf_cluster *c)
+{
+    return c->on && c->peer_listen.family != ADDR_NONE && *c->secret_file;
+}
 
 struct conf_certificate {
     const char *cert, *key; /* paths */

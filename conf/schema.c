@@ -67,7 +67,8 @@ static const struct conf_setting cluster_settings[] = {
      .derived = "`listen`; when that is every address, the one that this machine uses outwards",
      .help = "What others dial: say it behind NAT or a container's bridge."},
     {.key = "peer_listen", .kind = CONF_ADDRESS, FIELD(conf_cluster, peer_listen),
-     .help = "For requests between nodes; told to the cluster, nothing listens there yet."},
+     .help = "Where other nodes ask this one, HTTP/2 with the secret; purges reach it there. "
+             "Without it others cannot confirm purges to this node, nor it to them."},
     {.key = "peer_advertise", .kind = CONF_ADDRESS, FIELD(conf_cluster, peer_advertise),
      .derived = "`peer_listen`'s port at the address told for gossip",
      .help = "What other nodes dial there."},

@@ -38,6 +38,10 @@ static void refuse(struct front_ask *a)
 static void handle(void *node, struct front_ask *a)
 {
     struct node *n = node;
+    if (a->is_peer) {
+        node_peers_asked(n->peers, a);
+        return;
+    }
     put(n, a);
     if (n->drain.step >= NODE_CUTTING) {
         refuse(a);
@@ -62,6 +66,8 @@ void node_desk_open(struct node *n)
 
 void node_desk_refuse(struct node *n)
 {
+    node_peers_close(n->peers);
+    n->peers = NULL;
     while (n->asks) {
         struct front_ask *a = n->asks;
         admin_forget(n->admin, a);

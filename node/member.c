@@ -36,6 +36,8 @@ struct node_member {
 static struct addr peer_of(const struct conf_cluster *c, const struct addr *told)
 {
     struct addr peer = c->peer_advertise;
+    if (!conf_cluster_has_peer_port(c))
+        return (struct addr){0};
     if (peer.family != ADDR_NONE || c->peer_listen.family == ADDR_NONE)
         return peer;
     peer = *told;

@@ -11,6 +11,7 @@
 #include "node/front/ask.h"
 #include "node/load.h"
 #include "node/member.h"
+#include "node/peers_ev.h"
 #include "node/ports.h"
 #include "node/purges.h"
 #include "node/rights.h"
@@ -49,6 +50,7 @@ struct node {
     struct node_keys keys; /* of gossip, as the files say */
     struct node_cluster_ports cluster_ports;
     struct node_member *member; /* NULL: no cluster */
+    struct node_peers *peers;   /* NULL: no cluster, or stopping */
     struct node_load load;
     struct front_log_sink *log; /* NULL: no access log */
     struct node_purges *purges;

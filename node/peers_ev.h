@@ -23,7 +23,7 @@
 #define NODE_PEERS_ASKS 64u
 #define NODE_PEERS_ASK_BYTES ((size_t)32 << 20)
 #define NODE_PEERS_BODY_MAX ((size_t)4 << 20)
-#define NODE_PEERS_ANSWER_MAX ((size_t)8 << 20)
+#define NODE_PEERS_ANSWER_MAX ((size_t)4 << 20)
 #define NODE_PEERS_ANSWER_MS 30000
 #define NODE_PEERS_PATH "/.perigee/sync"
 
@@ -49,6 +49,7 @@ struct node_peers_conf {
     void *user;
 };
 
+/* All take NULL for one that is not open: nothing is sent, asks are answered 503. */
 struct node_peers *node_peers_open(const struct node_peers_conf *conf); /* owned */
 /* No call-back comes any more; what is open is dropped, asks are answered 503. NULL ok. */
 void node_peers_close(struct node_peers *p);

@@ -25,8 +25,24 @@ static bool holds_port(const struct node_ports *p, uint16_t port)
     return false;
 }
 
+static uint32_t count_of(const struct conf *conf)
+{
+    return conf->listener_count + conf_cluster_has_peer_port(&conf->cluster);
+}
+
+/* As conf->listeners, then the port for other nodes. */
+static struct conf_listener listener_at(const struct conf *conf, uint32_t i)
+{
+    if (i < conf->listener_count)
+        return conf->listeners[i];
+    return (struct conf_listener){.address = conf->cluster.peer_listen,
+                                  .place = conf->cluster.listen_place};
+}
+
 static const char *name_of(const struct conf_listener *l, char out[NAME_BYTES])
 {
+    if (!l->name)
+        return "cluster.peer_listen";
     snprintf(out, NAME_BYTES, "listeners[%.64s]", l->name);
     return out;
 }
@@ -38,10 +54,10 @@ static bool probe_all(const struct node_ports *old, const struct conf *conf, boo
 {
     char name[NAME_BYTES];
     bool good = true;
-    for (uint32_t i = 0; i < conf->listener_count; i++) {
-        const struct conf_listener *l = &conf->listeners[i];
-        if (!find(old, &l->address) && !holds_port(old, l->address.port) &&
-            io_listen_probe(&l->address, l->place, name_of(l, name), faults) != ERR_OK)
+    for (uint32_t i = 0; i < count_of(conf); i++) {
+        const struct conf_listener l = listener_at(conf, i);
+        if (!find(old, &l.address) && !holds_port(old, l.address.port) &&
+            io_listen_probe(&l.address, l.place, name_of(&l, name), faults) != ERR_OK)
             good = false;
     }
     if (admin && conf->admin.on &&
@@ -68,12 +84,12 @@ static bool bind_all(struct node_ports *p, const struct node_ports *old,
                      const struct conf *conf, struct conf_faults *faults)
 {
     bool good = true;
-    for (uint32_t i = 0; i < conf->listener_count; i++) {
-        const struct conf_listener *l = &conf->listeners[i];
-        const struct node_port *same = find(old, &l->address);
+    for (uint32_t i = 0; i < count_of(conf); i++) {
+        const struct conf_listener l = listener_at(conf, i);
+        const struct node_port *same = find(old, &l.address);
         struct node_port *port = &p->at[p->count++];
-        *port = (struct node_port){.id = same ? same->id : p->next_id++, .address = l->address};
-        good = (same || bind_one(port, l, p->workers, faults)) && good;
+        *port = (struct node_port){.id = same ? same->id : p->next_id++, .address = l.address};
+        good = (same || bind_one(port, &l, p->workers, faults)) && good;
     }
     return good;
 }
@@ -86,7 +102,7 @@ struct node_ports *node_ports_open(const struct node_ports *old, const struct co
     if (!probe_all(old, conf, out_admin_fd != NULL, faults))
         return NULL;
     struct node_ports *p = must_alloc(sizeof *p);
-    p->at = must_alloc((conf->listener_count + 1) * sizeof *p->at);
+    p->at = must_alloc((count_of(conf) + 1) * sizeof *p->at);
     p->workers = workers;
     p->next_id = old ? old->next_id : 1;
     bool good = bind_all(p, old, conf, faults);

@@ -11,7 +11,7 @@
 
 #include "conf/conf.h"
 
-struct node_port { /* one listener's, in the order of conf->listeners */
+struct node_port { /* one listener's, in the order of setup->listeners */
     uint64_t id;   /* the same as long as the sockets are */
     struct addr address;
     int *fds; /* one per worker, -1 once taken; NULL: the workers have them already */

@@ -80,14 +80,15 @@ static void taken(struct node_handover *h)
 static void hand_to(struct node *n, uint32_t worker, struct node_swap *swap)
 {
     const struct conf *conf = n->setup->conf;
-    struct node_handover *h = must_alloc(sizeof *h + conf->listener_count * sizeof h->gates[0]);
+    uint32_t gates = n->setup->listener_count;
+    struct node_handover *h = must_alloc(sizeof *h + gates * sizeof h->gates[0]);
     h->setup = setup_hold(n->setup);
     h->connections_max =
         node_rights_connections(conf->limits.connections, n->files, n->worker_count);
     h->log = n->log;
     h->taken = taken;
     h->user = swap;
-    for (uint32_t i = 0; i < conf->listener_count; i++)
+    for (uint32_t i = 0; i < gates; i++)
         h->gates[i] = (struct node_handover_gate){.port = n->ports->at[i].id,
                                                   .fd = node_ports_take(n->ports, i, worker)};
     node_worker_take(n->workers[worker], h);

@@ -112,7 +112,7 @@ static struct gate *find_gate(struct node_worker *w, uint64_t port)
 
 static void take_gates(struct node_worker *w, const struct node_handover *h)
 {
-    for (uint32_t i = 0; i < h->setup->conf->listener_count; i++) {
+    for (uint32_t i = 0; i < h->setup->listener_count; i++) {
         struct gate *g = find_gate(w, h->gates[i].port);
         if (g)
             g->setup = &h->setup->listeners[i];
@@ -155,7 +155,7 @@ static void take(struct letter *l)
     /* Those that leave first, while their clients' setup is still the front's. */
     for (struct gate *g = w->gates; g; g = g->next) {
         g->wanted = false;
-        for (uint32_t i = 0; i < h->setup->conf->listener_count; i++)
+        for (uint32_t i = 0; i < h->setup->listener_count; i++)
             g->wanted = g->wanted || h->gates[i].port == g->port;
     }
     close_gates(w, false);

@@ -1,7 +1,8 @@
 /* node/front/ask.h - a request that control answers, and its way back.
  *
- * Admin requests and PURGE on data listeners. The ask carries copies both ways: it is a letter
- * to control's mailbox, waits there as long as control likes, and comes home as a letter.
+ * Admin requests, PURGE on data listeners, and what other nodes say. The ask carries copies
+ * both ways: it is a letter to control's mailbox, waits there as long as control likes, and
+ * comes home as a letter.
  *
  * Thread: made, forgotten and freed by the exchange's loop; handled and answered by control.
  * Owns: an arena with the request, then the answer. An ask that is forgotten while it is out is
@@ -14,6 +15,7 @@
 #include "node/front/front.h"
 
 #define FRONT_ASK_BYTES ((size_t)8 << 20)
+#define FRONT_PEER_PATH "/.perigee/" /* what other nodes POST there is for control */
 
 struct front_ask {
     struct letter letter;

@@ -385,17 +385,19 @@ static void control_answered(void *user, struct front_ask *a)
 static void ask_control(struct front_exchange *x)
 {
     bool admin = x->client->admin;
+    const char *node = x->client->node;
     struct front_ask_what what = {
         .request = x->request,
         .body = buf_span(&x->collected),
         .client = x->address,
         .local = admin && x->setup->conf->admin.on &&
                  addr_is_loopback(&x->setup->conf->admin.address),
-        .is_purge = !admin,
+        .is_purge = !admin && !node,
+        .node_id = node,
         .setup = x->setup,
         .site = x->site,
     };
-    if (!admin) {
+    if (what.is_purge) {
         what.may_purge = setup_site_may_purge(x->site, &x->address);
         if (!arena_printf(x->memory, &what.url, "%.*s://%.*s%.*s", SPAN_ARG(x->request->scheme),
                           SPAN_ARG(x->request->authority), SPAN_ARG(x->request->target))) {
@@ -471,6 +473,16 @@ static void serve(struct front_exchange *x)
     look(x);
 }
 
+/* Another node's request. */
+static void serve_node(struct front_exchange *x)
+{
+    if (x->request->method == HTTP_POST &&
+        span_starts(x->request->target, SPAN(FRONT_PEER_PATH)))
+        collect(x);
+    else
+        answer(x, 404, "not between nodes");
+}
+
 static void begin(struct front_exchange *x, const struct front_client *c,
                   struct http_request *r, struct arena *memory)
 {
@@ -492,6 +504,8 @@ void front_exchange_begin(struct front_exchange *x, const struct front_client *c
     counter_add(r->version == HTTP_2 ? COUNTER_REQUESTS_H2 : COUNTER_REQUESTS_H1, 1);
     if (c->admin)
         collect(x);
+    else if (c->node)
+        serve_node(x);
     else
         serve(x);
 }
@@ -592,7 +606,7 @@ void front_exchange_end(struct front_exchange *x, bool whole)
         leave_fetch(x);
         counter_add(COUNTER_BYTES_IN, x->bytes_in);
         counter_add(COUNTER_BYTES_OUT, x->bytes_out);
-        if (x->front->log && !x->client->admin)
+        if (x->front->log && !x->client->admin && !x->client->node)
             front_exchange_log(x, whole);
         if (x->ask_out)
             front_ask_forget(x->ask_out);

@@ -8,6 +8,8 @@
 #include "node/front/session_h1.h"
 #include "node/front/session_h2.h"
 
+#define PEERS_MAX 1024u /* connections of other nodes beyond those that clients may have */
+
 /* ---- timers */
 
 void front_session_wait(struct front_session *s, uint32_t wait_ms)
@@ -71,6 +73,11 @@ static void on_ready(void *core)
     struct front_session *s = core;
     const struct setup_listener *l = s->client.listener;
     bool h2 = io_stream_is_h2(s->stream);
+    s->client.node = l && l->is_peer ? io_stream_peer_id(s->stream) : NULL;
+    if (l && l->is_peer && !s->client.node) { /* cannot be: its TLS knows no other */
+        io_stream_abort(s->stream);
+        return;
+    }
     if (!h2 && l && !l->conf->h1) { /* a client that names no protocol on a listener for h2 */
         io_stream_abort(s->stream);
         return;
@@ -136,7 +143,9 @@ static struct io_tls_context *tls_of(const struct front *f,
 void front_session_accept(struct front *f, int fd, const struct addr *peer,
                           const struct setup_listener *listener)
 {
-    if (f->session_count >= f->connections_max) {
+    /* However many clients there are, other nodes' purges get in. */
+    uint32_t max = f->connections_max + (listener && listener->is_peer ? PEERS_MAX : 0);
+    if (f->session_count >= max) {
         refuse(f, fd, peer);
         return;
     }

@@ -8,6 +8,7 @@
 #include "base/log.h"
 
 #define ARENA_BYTES (128 * 1024) /* of a stream, beside its head in a few forms */
+#define PEER_STREAMS 128         /* node/io/link_ev.h counts on 100 */
 #define NOTICE_MS 1000           /* a client that is to leave and idle gets this long for it */
 
 struct h2;
@@ -483,6 +484,8 @@ static void open(struct front_session *s)
         .tag_field_bytes = l->field_tags_bytes,
         .arena_bytes = ARENA_BYTES + 4 * l->field_all_bytes,
     };
+    if (s->client.node)
+        conf.streams_max = PEER_STREAMS;
     struct h2 *c = must_alloc(sizeof(*c));
     c->session = s;
     c->core = http_h2_create(HTTP_SERVER, &conf, &core_functions, c);

@@ -9,7 +9,7 @@
 static void destroy(struct snapshot *snapshot)
 {
     struct setup *s = CONTAINER_OF(snapshot, struct setup, snapshot);
-    for (uint32_t i = 0; i < s->conf->listener_count; i++) {
+    for (uint32_t i = 0; i < s->listener_count; i++) {
         io_tls_context_drop(s->listeners[i].tls);
         cidr_destroy(s->listeners[i].trusted_proxies);
     }
@@ -85,6 +85,7 @@ static void make_listeners(struct setup *s, struct conf_faults *faults)
         if (c->trusted_proxy_count > 0)
             l->trusted_proxies = cidr_create_set(c->trusted_proxies, c->trusted_proxy_count);
     }
+    s->listener_count = s->conf->listener_count;
 }
 
 /* Kept over a reload that leaves the secrets alone, and with them the connections. */
@@ -100,6 +101,19 @@ static void make_peers(struct setup *s, const struct setup *old)
     }
     s->peer_server = io_tls_peer_server_create(s->secrets, id);
     s->peer_client = io_tls_peer_client_create(s->secrets, id);
+}
+
+static void make_peer_listener(struct setup *s)
+{
+    if (!conf_cluster_has_peer_port(&s->conf->cluster) || !s->peer_server)
+        return;
+    s->peer_listener = (struct conf_listener){.name = "peer_listen",
+                                              .address = s->conf->cluster.peer_listen,
+                                              .tls = true,
+                                              .h2 = true,
+                                              .tls_min = 13};
+    s->listeners[s->listener_count++] = (struct setup_listener){
+        .conf = &s->peer_listener, .is_peer = true, .tls = io_tls_context_hold(s->peer_server)};
 }
 
 struct setup *setup_create(struct conf *conf, struct io_secrets *secrets,
@@ -120,6 +134,7 @@ struct setup *setup_create(struct conf *conf, struct io_secrets *secrets,
     if (conf->admin.on && *conf->admin.cert)
         s->admin_tls = io_tls_admin_create(&conf->admin, faults);
     make_peers(s, old);
+    make_peer_listener(s);
     conf_faults_sort(faults);
     if (faults->errors == before)
         return s;

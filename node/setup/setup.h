@@ -16,6 +16,7 @@
 
 struct setup_listener {
     const struct conf_listener *conf;
+    bool is_peer;                 /* of other nodes alone: cluster.peer_listen */
     struct io_tls_context *tls;   /* NULL: clear text */
     struct cidr *trusted_proxies; /* NULL: none */
     uint16_t https_port;          /* with redirect_https: where to */
@@ -25,9 +26,11 @@ struct setup {
     struct conf *conf; /* owned */
     struct setup_sites *sites;
     struct origin **origins;          /* as conf->origins; held */
-    struct setup_listener *listeners; /* as conf->listeners */
-    struct io_tls_context *admin_tls; /* NULL: clear text, or no admin listener */
-    struct io_secrets *secrets;       /* held; NULL: no cluster.secret_file */
+    struct setup_listener *listeners; /* as conf->listeners, then that of other nodes */
+    uint32_t listener_count;
+    struct conf_listener peer_listener; /* what the last one's `conf` is */
+    struct io_tls_context *admin_tls;   /* NULL: clear text, or no admin listener */
+    struct io_secrets *secrets;         /* held; NULL: no cluster.secret_file */
     /* Between nodes; NULL without secrets or cluster. The same as before while those are. */
     struct io_tls_context *peer_server, *peer_client;
     uint64_t serial; /* 1, and one more with each reload */

@@ -1,248 +1,12 @@
-#include <netinet/in.h>
-
-#include "base/http/h2.h"
 #include "node/io/link_ev.h"
-#include "node/io/listen_ev.h"
-#include "node/io/stream_ev.h"
-#include "node/io/tls_peer.h"
-#include "tests/unit/node/io/fixture.h"
-
-/* Another node in the same loop: answers by the path of a request. */
-struct visit {
-    struct visit *next;
-    struct io_stream *stream;
-    struct http_h2 *core;
-    struct server *server;
-    bool closed;
-};
-struct sending { /* the user of a stream */
-    size_t left;
-    bool trailers, echo, short_of, stuck;
-    struct buf got;
-};
-struct server {
-    struct io_tls_context *tls;
-    struct io_listener *listener;
-    int fd;
-    struct addr address;
-    struct visit *visits;
-    unsigned accepted, heads, streams_max, resets;
-    size_t got_bytes;
-    bool silent; /* hears, and never answers */
-    bool goaway; /* says it after each answer */
-    char last_peer[80];
-};
+#include "tests/unit/node/io/fake_node.h"
 
 static struct fixture_loop f;
 static struct io_resolver *resolver;
 static struct io_links *links;
 static struct io_tls_context *client_tls;
-static struct server server;
+static struct fake_node server;
 static unsigned waiting; /* requests that have not ended */
-
-static struct io_secrets *secrets_of(uint8_t byte)
-{
-    uint8_t bytes[IO_SECRET_BYTES];
-    memset(bytes, byte, sizeof(bytes));
-    return io_secrets_create(bytes, 1);
-}
-
-/* ---- the other node */
-
-static void answer(struct http_h2 *core, int32_t id, struct sending *s, unsigned status,
-                   int64_t bytes)
-{
-    const struct http_response r = {
-        .status = (uint16_t)status, .body_bytes = bytes, .length_declared = bytes >= 0};
-    (void)!http_h2_respond(core, id, &r, s->left > 0 || s->trailers || s->echo || s->stuck);
-}
-
-static void srv_request(void *user, int32_t id, struct http_request *r, struct arena *arena,
-                        bool ended)
-{
-    struct visit *v = user;
-    struct sending *s = arena_zalloc(arena, sizeof(*s));
-    buf_init(&s->got, 0);
-    v->server->heads++;
-    http_h2_set_user(v->core, id, s);
-    (void)ended;
-    if (v->server->silent || span_equal(r->target, SPAN("/silent")))
-        return;
-    if (span_equal(r->target, SPAN("/big"))) {
-        s->left = 3 << 20;
-        answer(v->core, id, s, 200, 3 << 20);
-    } else if (span_equal(r->target, SPAN("/trailers"))) {
-        const struct http_response hint = {.status = 103};
-        (void)!http_h2_interim(v->core, id, &hint);
-        s->trailers = true;
-        s->left = 5;
-        answer(v->core, id, s, 200, HTTP_LENGTH_UNKNOWN);
-    } else if (span_equal(r->target, SPAN("/echo"))) {
-        s->echo = true;
-        answer(v->core, id, s, 200, HTTP_LENGTH_UNKNOWN);
-    } else if (span_equal(r->target, SPAN("/no"))) {
-        answer(v->core, id, s, 413, 0);
-    } else if (span_equal(r->target, SPAN("/reset"))) {
-        http_h2_reset(v->core, id, HTTP_H2_REFUSED_STREAM);
-    } else if (span_equal(r->target, SPAN("/cut"))) {
-        s->left = 5;
-        s->short_of = true;
-        answer(v->core, id, s, 200, 10);
-    } else if (span_equal(r->target, SPAN("/stuck"))) {
-        s->stuck = true;
-        answer(v->core, id, s, 200, 10);
-    } else if (span_equal(r->target, SPAN("/close"))) {
-        io_stream_cut(v->stream);
-    } else {
-        s->left = 5;
-        answer(v->core, id, s, 200, 5);
-    }
-    if (v->server->goaway)
-        http_h2_goaway(v->core);
-}
-
-static void srv_body(void *user, int32_t id, struct span bytes)
-{
-    struct visit *v = user;
-    struct sending *s = http_h2_user(v->core, id);
-    v->server->got_bytes += bytes.len;
-    http_h2_consumed(v->core, id, bytes.len);
-    if (s && s->echo) {
-        assert_int_equal(buf_append(&s->got, bytes), ERR_OK);
-        http_h2_body_ready(v->core, id);
-    }
-}
-
-static void srv_body_end(void *user, int32_t id)
-{
-    struct visit *v = user;
-    struct sending *s = http_h2_user(v->core, id);
-    if (s)
-        s->echo = false;
-    http_h2_body_ready(v->core, id);
-}
-
-static void srv_trailers(void *user, int32_t id, const struct http_fields *fields)
-{
-    (void)user, (void)id, (void)fields;
-}
-
-static void srv_close(void *user, int32_t id, uint32_t error)
-{
-    struct visit *v = user;
-    struct sending *s = http_h2_user(v->core, id);
-    v->server->resets += error != 0;
-    if (s)
-        buf_fini(&s->got);
-}
-
-static enum err srv_read(void *user, int32_t id, char *out, size_t room, size_t *out_len,
-                         struct http_fields *trailers)
-{
-    static char name[] = "x-sum", value[] = "1";
-    static struct http_field field = {{name, 5}, {value, 1}, HTTP_NAME_OTHER};
-    struct visit *v = user;
-    struct sending *s = http_h2_user(v->core, id);
-    size_t n = s->left < room ? s->left : room;
-    if (buf_len(&s->got) > 0 || s->echo) {
-        struct span got =
-            span_until(buf_span(&s->got), buf_len(&s->got) < room ? buf_len(&s->got) : room);
-        if (got.len == 0)
-            return ERR_AGAIN;
-        memcpy(out, got.ptr, got.len);
-        *out_len = got.len;
-        buf_consume(&s->got, got.len);
-        return buf_len(&s->got) == 0 && !s->echo ? ERR_CLOSED : ERR_OK;
-    }
-    if (s->stuck)
-        return ERR_AGAIN;
-    memset(out, 'h', n);
-    s->left -= n;
-    *out_len = n;
-    if (s->left > 0)
-        return ERR_OK;
-    if (s->short_of)
-        return ERR_CORRUPT;
-    if (s->trailers)
-        *trailers = (struct http_fields){.at = &field, .count = 1, .room = 1};
-    return ERR_CLOSED;
-}
-
-static const struct http_h2_functions srv_functions = {
-    .request = srv_request,
-    .body = srv_body,
-    .trailers = srv_trailers,
-    .body_end = srv_body_end,
-    .stream_close = srv_close,
-    .read_body = srv_read,
-};
-
-static void visit_ready(void *core)
-{
-    struct visit *v = core;
-    const char *id = io_stream_peer_id(v->stream);
-    assert_non_null(id);
-    assert_true(io_stream_is_h2(v->stream));
-    snprintf(v->server->last_peer, sizeof(v->server->last_peer), "%s", id);
-}
-
-static size_t visit_input(void *core, struct span bytes)
-{
-    struct visit *v = core;
-    if (http_h2_feed(v->core, bytes, f.loop->now_ms) != ERR_OK)
-        io_stream_finish(v->stream);
-    return bytes.len;
-}
-
-static void visit_input_end(void *core)
-{
-    struct visit *v = core;
-    io_stream_finish(v->stream);
-}
-
-static size_t visit_output(void *core, struct span *out, size_t max, char *scratch, size_t room)
-{
-    struct visit *v = core;
-    size_t n = http_h2_output(v->core, scratch, room);
-    (void)max;
-    out[0] = span_of(scratch, n);
-    if (n == 0 && http_h2_is_done(v->core))
-        io_stream_finish(v->stream);
-    return n > 0;
-}
-
-static void visit_closed(void *core, enum err why)
-{
-    struct visit *v = core;
-    (void)why;
-    http_h2_destroy(v->core);
-    io_stream_destroy(v->stream);
-    v->stream = NULL;
-    v->closed = true;
-}
-
-static const struct io_stream_core visit_core = {
-    .ready = visit_ready,
-    .input = visit_input,
-    .input_end = visit_input_end,
-    .output = visit_output,
-    .closed = visit_closed,
-};
-
-static void on_accepted(void *user, int fd, const struct addr *peer)
-{
-    struct server *s = user;
-    const struct http_h2_conf conf = {.streams_max = s->streams_max};
-    struct visit *v = calloc(1, sizeof(*v));
-    (void)peer;
-    s->accepted++;
-    v->server = s;
-    v->next = s->visits;
-    s->visits = v;
-    v->core = http_h2_create(HTTP_SERVER, &conf, &srv_functions, v);
-    v->stream = io_stream_accept(f.loop, fd, s->tls, &visit_core, v);
-    assert_non_null(v->stream);
-}
 
 /* ---- this one */
 
@@ -359,7 +123,7 @@ static void on_ended(void *user, enum io_link_failure why, bool reused, bool ans
 static const struct io_link_functions functions = {on_sending, on_response, on_body,
                                                    on_body_room, on_ended};
 
-static struct io_link_target target_of(const struct server *s)
+static struct io_link_target target_of(const struct fake_node *s)
 {
     return (struct io_link_target){
         .host = SPAN("127.0.0.1"),
@@ -416,7 +180,7 @@ static void pass(int64_t ms)
 static unsigned open_visits(void)
 {
     unsigned count = 0;
-    for (struct visit *v = server.visits; v; v = v->next)
+    for (struct fake_visit *v = server.visits; v; v = v->next)
         count += !v->closed;
     return count;
 }
@@ -432,21 +196,13 @@ static void pass_until_open(unsigned count)
 static int setup(void **state)
 {
     (void)state;
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(sa);
     struct io_secrets *secrets = secrets_of(7);
     fixture_loop_init(&f);
     resolver = io_resolver_create(f.loop);
     links = io_links_create(f.loop, resolver);
     client_tls = io_tls_peer_client_create(secrets, "node-a");
-    server = (struct server){.tls = io_tls_peer_server_create(secrets, "node-b"),
-                             .fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)};
     io_secrets_drop(secrets);
-    assert_int_equal(bind(server.fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-    assert_int_equal(listen(server.fd, 64), 0);
-    assert_int_equal(getsockname(server.fd, (struct sockaddr *)&sa, &len), 0);
-    assert_int_equal(addr_from_sockaddr((struct sockaddr *)&sa, &server.address), ERR_OK);
-    server.listener = io_listen_start(f.loop, server.fd, on_accepted, &server);
+    fake_node_start(&server, f.loop, "node-b", 7);
     waiting = 0;
     return 0;
 }
@@ -456,15 +212,7 @@ static int teardown(void **state)
     (void)state;
     io_links_destroy(links);
     pass(1);
-    io_listen_stop(server.listener);
-    close(server.fd);
-    for (struct visit *v = server.visits, *next; v; v = next) {
-        next = v->next;
-        if (!v->closed)
-            visit_closed(v, ERR_CLOSED);
-        free(v);
-    }
-    io_tls_context_drop(server.tls);
+    fake_node_stop(&server);
     io_tls_context_drop(client_tls);
     io_resolver_destroy(resolver);
     fixture_loop_fini(&f);
@@ -656,13 +404,8 @@ static void test_nobody_there(void **state)
     run(&refused, &t, "/x");
     assert_int_equal(refused.why, IO_LINK_CONNECT);
     /* A socket whose queue nobody empties. */
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(sa);
-    server.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    assert_int_equal(bind(server.fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-    assert_int_equal(listen(server.fd, 8), 0);
-    assert_int_equal(getsockname(server.fd, (struct sockaddr *)&sa, &len), 0);
-    t.port = ntohs(sa.sin_port);
+    fake_node_listen(&server);
+    t.port = server.address.port;
     t.connect_ms = 200;
     run(&nothing, &t, "/x");
     assert_int_equal(nothing.why, IO_LINK_CONNECT_TIMEOUT);
@@ -676,11 +419,11 @@ static void test_silent_connection_is_left(void **state)
     struct io_link_target t = target_of(&server);
     struct asked first = {0}, lost = {0}, after = {0};
     run(&first, &t, "/x");
-    server.silent = true;
+    server.mood = FAKE_SILENT;
     t.first_byte_ms = 200;
     run(&lost, &t, "/x");
     assert_int_equal(lost.why, IO_LINK_FIRST_BYTE_TIMEOUT);
-    server.silent = false;
+    server.mood = FAKE_BY_PATH;
     run(&after, &t, "/x");
     assert_int_equal(after.why, IO_LINK_OK);
     assert_int_equal(server.accepted, 2);
