@@ -11,6 +11,7 @@
 
 #include "base/purge.h"
 #include "cluster/cluster.h"
+#include "cluster/purge_sync.h"
 #include "conf/conf.h"
 
 struct admin;
@@ -79,11 +80,13 @@ struct admin_server { /* of an origin, as workers see it */
 
 struct admin_cluster {
     struct cluster_counters core;
-    uint64_t unsent;         /* datagrams that the system refused */
-    unsigned seeds_left;     /* that have not answered */
-    const char *keys_source; /* which keys count, in words; "none": in the clear */
-    bool conflict_lost;      /* another node has this id: out of service */
-    int64_t now_us;          /* in the core's time */
+    struct cluster_sync_figures purges;
+    uint32_t sends_open, asks_open; /* requests between nodes about purges */
+    uint64_t unsent;                /* datagrams that the system refused */
+    unsigned seeds_left;            /* that have not answered */
+    const char *keys_source;        /* which keys count, in words; "none": in the clear */
+    bool conflict_lost;             /* another node has this id: out of service */
+    int64_t now_us;                 /* in the core's time */
 };
 
 struct admin_figures {

@@ -192,6 +192,48 @@ static void put_gossip(struct buf *out, const struct admin_cluster *a)
     }
 }
 
+/* Purges between nodes. */
+static void put_sync(struct buf *out, const struct admin_cluster *a)
+{
+    const struct cluster_sync_figures *f = &a->purges;
+    const struct {
+        const char *name, *type, *help;
+        uint64_t value;
+    } rows[] = {
+        {"cautious", "gauge",
+         "1 while what is stored is revalidated, since purges may have been missed.",
+         f->cautious},
+        {"members", "gauge", "Nodes whose confirmation counts, this one too.", f->members},
+        {"unreachable", "gauge", "Those of them that cannot be asked now.", f->unreachable},
+        {"waiting", "gauge", "Purges accepted here that not all have confirmed.", f->waiting},
+        {"sends_open", "gauge", "Requests to other nodes under way.", a->sends_open},
+        {"asks_open", "gauge", "Requests of other nodes under way.", a->asks_open},
+        {"pushed_total", "counter", "Requests that carried purges to others.", f->pushed},
+        {"push_failed_total", "counter", "Those that failed.", f->push_failed},
+        {"received_total", "counter", "Purges of other nodes taken in.", f->received},
+        {"pulled_total", "counter", "Those that had to be asked for.", f->pulled},
+        {"exchanges_total", "counter", "Comparisons with another node.", f->exchanges},
+        {"exchanges_failed_total", "counter", "Those that failed.", f->exchanges_failed},
+        {"fallbacks_total", "counter",
+         "Times that what was missed was gone, and everything was revalidated.", f->fallbacks},
+        {"refused_total", "counter", "Nonsense from other nodes.", f->refused},
+        {"hints_in_total", "counter", "Hints heard by gossip.", f->hints_in},
+        {"hints_out_total", "counter", "Hints sent by gossip.", f->hints_out},
+        {"typed_total", "counter", "Purges by serf event.", f->typed},
+        {"adopted_total", "counter", "Those of which this node made a record.", f->adopted},
+        {"invalidations_in_total", "counter", "Invalidations that other nodes told.",
+         f->invalidations_in},
+        {"invalidations_out_total", "counter", "Invalidations told to others.",
+         f->invalidations_out},
+        {"cautions_total", "counter", "Times that this node was cautious.", f->cautions},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        put(out, "# HELP perigee_purge_sync_%s %s\n# TYPE perigee_purge_sync_%s %s\n",
+            rows[i].name, rows[i].help, rows[i].name, rows[i].type);
+        put(out, "perigee_purge_sync_%s %" PRIu64 "\n", rows[i].name, rows[i].value);
+    }
+}
+
 static void put_cluster(struct buf *out, const struct admin_core *core)
 {
     struct admin_cluster a;
@@ -199,6 +241,7 @@ static void put_cluster(struct buf *out, const struct admin_core *core)
         return;
     put_members(out, &a.core);
     put_gossip(out, &a);
+    put_sync(out, &a);
     put_drops(out, &a);
 }
 

@@ -61,6 +61,10 @@ static void write_cluster(struct admin_writer *out, const struct admin_core *cor
         admin_json_put_unsigned(out, "seeds_left", c.seeds_left);
         admin_json_put_text(out, "keys", span_text(c.keys_source));
         admin_json_put_boolean(out, "id_taken", c.conflict_lost);
+        admin_json_put_boolean(out, "log_behind", c.purges.cautious);
+        admin_json_put_unsigned(out, "purge_members", c.purges.members);
+        admin_json_put_unsigned(out, "purge_unreachable", c.purges.unreachable);
+        admin_json_put_unsigned(out, "purges_waiting", c.purges.waiting);
     }
     admin_json_close(out, '}');
 }

@@ -237,6 +237,11 @@ void cache_set_caution(struct cache *c, bool on)
     atomic_store_explicit(&c->tier.doubted_below, below, memory_order_release);
 }
 
+void cache_watch(struct cache *c, int64_t max_ms)
+{
+    atomic_store_explicit(&c->tier.watch_ms, max_ms, memory_order_relaxed);
+}
+
 uint64_t cache_purges_swept(const struct cache *c)
 {
     return memory_epoch_swept(c->tier.epoch);
@@ -257,7 +262,7 @@ uint64_t cache_purge_count(struct cache *c, const struct purge *p, const struct 
 void cache_tick(struct cache *c, int64_t now_ms, int64_t now_s)
 {
     struct memory_tier *t = &c->tier;
-    atomic_store_explicit(&t->now_ms, now_ms, memory_order_relaxed);
+    atomic_store_explicit(&t->now_ms, now_ms, memory_order_release);
     atomic_store_explicit(&t->now_s, now_s, memory_order_relaxed);
     memory_fill_check_stalled(t);
     memory_sweep_tick(c->sweep, now_ms);

@@ -44,6 +44,9 @@ NODISCARD enum err cache_purge(struct cache *c, const struct purge *p, uint64_t 
  * again, but for what purges say. On again: what came meanwhile, too. Control; a lookup
  * compares one number. */
 void cache_set_caution(struct cache *c, bool on);
+/* When cache_tick has not come for so long, nothing is taken for fresh: this process stood
+ * still and does not know yet what it missed. 0: off. */
+void cache_watch(struct cache *c, int64_t max_ms);
 /* As cache_purge, but the number is told to `numbered` after it was taken and before the purge
  * takes effect (cluster/purge_recent.h). A number is taken and told also with ERR_SYNTAX, of a
  * purge that names nothing here. */

@@ -31,6 +31,15 @@ static inline bool cache_is_doubted(const struct memory_tier *t, uint64_t fill_n
     return fill_no < atomic_load_explicit(&t->doubted_below, memory_order_acquire);
 }
 
+/* Has control, which hears of purges, stood still? Acquire: what it did before it went on is
+ * seen by who sees that it went on. */
+static inline bool cache_is_asleep(const struct memory_tier *t, int64_t now_ms)
+{
+    int64_t watch_ms = atomic_load_explicit(&t->watch_ms, memory_order_relaxed);
+    return watch_ms &&
+           now_ms - atomic_load_explicit(&t->now_ms, memory_order_acquire) > watch_ms;
+}
+
 /* The names of a request's object; tags are left empty. */
 static inline struct memory_names cache_names(const struct policy_key *key,
                                               const struct conf_site *site)

@@ -63,7 +63,8 @@ static enum memory_purged purged(struct looking *l, struct memory_object *o)
     else if (p == MEMORY_PURGED_NOT &&
              atomic_load_explicit(&o->soft_purged, memory_order_relaxed))
         p = MEMORY_PURGED_SOFT;
-    if (p == MEMORY_PURGED_NOT && cache_is_doubted(l->tier, o->fill_no))
+    if (p == MEMORY_PURGED_NOT &&
+        (cache_is_doubted(l->tier, o->fill_no) || cache_is_asleep(l->tier, l->ask->now_ms)))
         p = MEMORY_PURGED_SOFT;
     return p;
 }
@@ -121,7 +122,7 @@ static bool may_join(struct looking *l, struct memory_fill *entry)
     }
     if (fill_no == 0 || l->tier->no_join_fence)
         return true; /* it will be sent after this moment */
-    if (cache_is_doubted(l->tier, fill_no))
+    if (cache_is_doubted(l->tier, fill_no) || cache_is_asleep(l->tier, l->ask->now_ms))
         return false;
     return memory_epoch_check(l->tier->epoch, &n, fill_no, NULL) == MEMORY_PURGED_NOT;
 }

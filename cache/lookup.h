@@ -25,7 +25,7 @@ struct cache_ask {
     const struct conf_route *route;       /* its ttl counts (conf.h) */
     const struct conf_variants *variants; /* NULL: nothing is made or asked for */
     struct policy_accept_memo *memo;      /* the caller's thread's; NULL: none */
-    int64_t now_s;
+    int64_t now_s, now_ms;
     bool alone; /* do not join (a reader that was cut over, a split waiter) */
     bool plain; /* with alone: the client takes nothing of what came; ask for identity */
 };

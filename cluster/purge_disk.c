@@ -33,6 +33,8 @@ struct cluster_purge_disk {
     struct cluster_purge_disk_opened opened;
     struct cluster_purge_log *log;
     struct letter_mailbox *home;
+    void (*written)(void *user);
+    void *user;
     struct letter_crew *crew;
     char folder[PATH_ROOM];
     uint64_t max_bytes;
@@ -342,6 +344,8 @@ enum err cluster_purge_disk_open(const struct cluster_purge_disk_conf *conf,
         conf->max_bytes < CLUSTER_PURGE_LOG_MIN ? CLUSTER_PURGE_LOG_MIN : conf->max_bytes;
     d->log = log;
     d->home = conf->home;
+    d->written = conf->written;
+    d->user = conf->user;
     d->owner_fd = -1;
     d->max_bytes = (max + MAP_STEP - 1) / MAP_STEP * MAP_STEP;
     must(pthread_mutex_init(&d->lock, NULL) == 0);
@@ -500,6 +504,8 @@ static void settle(struct cluster_purge_disk *d)
                     (unsigned long long)d->max_bytes);
     d->failing = failed;
     cluster_purge_log_written(d->log, &d->batch, d->batch_err, d->batch_used);
+    if (d->written)
+        d->written(d->user);
 }
 
 static void come_home(struct letter *l)
@@ -521,7 +527,7 @@ static void write_out(struct letter *l)
 void cluster_purge_disk_pump(struct cluster_purge_disk *d, int64_t now_s)
 {
     d->now_s = now_s;
-    if (d->out || !cluster_purge_log_take(d->log, now_s, &d->batch))
+    if (d->out || d->closing || !cluster_purge_log_take(d->log, now_s, &d->batch))
         return;
     d->out = true;
     letter_crew_post(d->crew, &d->letter, write_out);

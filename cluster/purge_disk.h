@@ -37,6 +37,9 @@ struct cluster_purge_disk_conf {
     uint64_t max_bytes;     /* purge_log.max, at least CLUSTER_PURGE_LOG_MIN */
     uint64_t other_boot_no; /* stored by the cache's environment; 0 = none */
     struct letter_mailbox *home;
+    void (*written)(
+        void *user); /* after the log was told the outcome of a batch; may be NULL */
+    void *user;
     unsigned threads; /* 1; 0: written by cluster_purge_disk_run and close */
 };
 /* Loads `log`, which must outlive the disk. Every failure was logged. */

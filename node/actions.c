@@ -6,20 +6,15 @@
 #include "node/io/loop_ev.h"
 #include "node/node.h"
 #include "node/reload.h"
+#include "node/spread.h"
 
-#define CONFS_MAX 8 /* setups that workers are leaving at the same moment, and the new one */
 #define URL_ARENA_BYTES ((size_t)64 * 1024)
 
 static void purge(void *node, const struct purge *purges, uint32_t count,
                   admin_purge_answered *answered, struct admin *a, uint64_t ticket)
 {
     struct node *n = node;
-    const struct conf *confs[CONFS_MAX] = {n->setup->conf};
-    uint32_t conf_count = 1;
-    for (struct node_swap *s = n->swaps; s && conf_count < CONFS_MAX; s = s->next)
-        if (s->leaving)
-            confs[conf_count++] = s->leaving->conf;
-    node_purges_apply(n->purges, confs, conf_count, purges, count, answered, a, ticket);
+    node_purges_apply(n->purges, purges, count, answered, a, ticket);
 }
 
 static void purge_leave(void *node, uint64_t ticket)
@@ -167,6 +162,11 @@ static bool cluster(void *node, struct admin_cluster *out)
                                   .conflict_lost = cluster_conflict_lost(core),
                                   .now_us = io_loop_us()};
     cluster_counters(core, &out->core);
+    node_purges_cluster_figures(n->purges, &out->purges);
+    struct node_peers_figures peers;
+    node_peers_figures(n->peers, &peers);
+    out->sends_open = peers.sends_open;
+    out->asks_open = peers.asks_open;
     return true;
 }
 
@@ -193,7 +193,7 @@ static void nodes(void *node, void (*tell)(void *user, const struct cluster_node
 
 static enum err forget(void *node, struct span id)
 {
-    return node_member_forget(((struct node *)node)->member, id);
+    return node_spread_forget(node, id);
 }
 
 static enum err reload(void *node, struct conf_faults *faults)

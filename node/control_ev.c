@@ -204,12 +204,13 @@ static void on_tick(struct io_timer *t)
     int64_t now_ms = n->loop->now_ms;
     if (now_ms - c->housekeeping_ms >= TICK_MS) {
         c->housekeeping_ms = now_ms;
+        node_purges_tick(n->purges,
+                         n->loop->now_s); /* before the cache trusts the time again */
         cache_tick(n->cache, now_ms, n->loop->now_s);
         admin_tick(n->admin, now_ms);
     }
     if (now_ms - c->second_ms >= SECOND_MS) {
         c->second_ms = now_ms;
-        node_purges_tick(n->purges, n->loop->now_s);
         tell_load(n, now_ms);
     }
     step(n);

@@ -13,6 +13,7 @@
 
 struct node_member {
     struct io_loop *loop;
+    struct node_purges *purges;
     struct node_cluster *net;
     struct node_seeds *seeds;
     struct addr told; /* what others dial */
@@ -67,6 +68,19 @@ static const char *quote(struct span text, char out[QUOTED_BYTES])
     return log_quote(text, out, QUOTED_BYTES);
 }
 
+/* Only nodes count: an agent has no cache. What gossip reaps stays a member
+ * (cluster/purge_sync.h). */
+static void tell_purges(struct node_member *m, enum cluster_change change,
+                        const struct cluster_node *n)
+{
+    enum cluster_sync_state state = CLUSTER_SYNC_LIVE;
+    if (!span_equal(n->tags.id, n->name) || change == CLUSTER_FORGOTTEN)
+        return;
+    if (n->status != CLUSTER_STATUS_ALIVE)
+        state = change == CLUSTER_LEFT_NODE ? CLUSTER_SYNC_LEFT : CLUSTER_SYNC_FAILED;
+    node_purges_member(m->purges, n->name, state, n->tags.peer.family != ADDR_NONE);
+}
+
 static void on_changed(void *user, enum cluster_change change, const struct cluster_node *n)
 {
     static const char *const words[] = {[CLUSTER_JOINED] = "joined",
@@ -76,9 +90,10 @@ static void on_changed(void *user, enum cluster_change change, const struct clus
                                         [CLUSTER_FORGOTTEN] = "forgotten"};
     static struct log_limit limit;
     char name[QUOTED_BYTES], region[QUOTED_BYTES], addr[ADDR_TEXT_MAX];
-    (void)user;
+    struct node_member *m = user;
     if (n->me)
         return;
+    tell_purges(m, change, n);
     log_limited(&limit, LINES_PER_MINUTE, change == CLUSTER_FAILED ? LOG_WARN : LOG_INFO,
                 "member", "change=%s name=%s address=%s region=%s", words[change],
                 quote(n->name, name), addr_print(&n->addr, true, addr),
@@ -94,6 +109,7 @@ static void on_event(void *user, const struct cluster_event *e)
                 m->accepts_events ? "serf_event" : "serf_event_refused",
                 "name=%s payload=%s ltime=%llu replayed=%d", quote(e->name, name),
                 quote(e->payload, payload), (unsigned long long)e->ltime, e->replayed);
+    node_purges_event(m->purges, e->name, e->payload, e->ltime, e->replayed);
 }
 
 /* `serf query perigee/status`: how is everybody? */
@@ -238,6 +254,7 @@ struct node_member *node_member_open(const struct node_member_conf *c)
     char listen[ADDR_TEXT_MAX], told[ADDR_TEXT_MAX];
     const struct conf_cluster *k = &c->conf->cluster;
     *m = (struct node_member){.loop = c->loop,
+                              .purges = c->purges,
                               .folder_fd = c->folder_fd,
                               .keeper = c->keeper,
                               .accepts_events = k->accept_events};
@@ -302,6 +319,13 @@ static void tell_health(struct node_member *m)
     node_cluster_settle(m->net);
 }
 
+static bool is_no_other(void *user, const struct cluster_node *n)
+{
+    bool *alone = user;
+    *alone = n->me || n->status != CLUSTER_STATUS_ALIVE || !n->tags.id.len;
+    return *alone;
+}
+
 void node_member_tick(struct node_member *m, uint8_t load, int64_t now_ms)
 {
     struct cluster_counters counters;
@@ -311,6 +335,9 @@ void node_member_tick(struct node_member *m, uint8_t load, int64_t now_ms)
     tell_health(m);
     cluster_counters(node_cluster_core(m->net), &counters);
     node_seeds_tick(m->seeds, counters.nodes[CLUSTER_STATUS_ALIVE] <= 1, now_ms);
+    bool alone = true;
+    cluster_nodes_walk(node_cluster_core(m->net), is_no_other, &alone);
+    node_purges_seeds_silent(m->purges, alone && node_seeds_tried(m->seeds));
 }
 
 void node_member_drain(struct node_member *m)
@@ -339,6 +366,12 @@ bool node_member_leave(struct node_member *m, int64_t now_ms)
 bool node_member_may_serve(const struct node_member *m)
 {
     return !m || !cluster_conflict_lost(node_cluster_core(m->net));
+}
+
+void node_member_settle(struct node_member *m)
+{
+    if (m)
+        node_cluster_settle(m->net);
 }
 
 struct cluster *node_member_core(struct node_member *m)

@@ -1,7 +1,8 @@
 /* node/member.h - this node as a member of the cluster: what it tells, hears and keeps.
  *
  * Between the configuration and the core (cluster/cluster.h) that node/cluster_ev.c runs: tags
- * from the file, seeds to join, news to log lines, keys that an operator rotated to the disk.
+ * from the file, seeds to join, news to purges and log lines, keys that an operator rotated to
+ * the disk.
  *
  * Thread: control; the keeper's letter blocks elsewhere.
  * Limits: one kept ring is written at a time; the newest one wins.
@@ -11,6 +12,7 @@
 #include "base/letter.h"
 #include "node/cluster_ev.h"
 #include "node/keys.h"
+#include "node/purges.h"
 
 #define NODE_MEMBER_LEAVE_MS 2000 /* for telling that it goes */
 
@@ -23,6 +25,7 @@ struct node_member_conf {
     const struct node_keys *keys;     /* as the files say */
     int folder_fd;                    /* data_dir; borrowed */
     struct letter_crew *keeper;       /* borrowed: blocking letters */
+    struct node_purges *purges;       /* borrowed: hears of members and events */
 };
 
 /* NULL: logged. Owned. */
@@ -42,6 +45,7 @@ bool node_member_leave(struct node_member *m, int64_t now_ms);
 bool node_member_may_serve(const struct node_member *m);
 
 struct cluster *node_member_core(struct node_member *m); /* NULL for NULL */
+void node_member_settle(struct node_member *m);          /* after calls on the core */
 /* As cluster_forget, by the node's id. */
 NODISCARD enum err node_member_forget(struct node_member *m, struct span id);
 unsigned node_member_seeds_left(const struct node_member *m);

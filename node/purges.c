@@ -1,5 +1,3 @@
-#include "node/purges.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,40 +6,11 @@
 #include "base/log.h"
 #include "cache/cache.h"
 #include "cache/policy/key.h"
+#include "node/purges_core.h"
 #include "node/setup/setup.h"
 
 #define CHECK_ARENA_BYTES ((size_t)1 << 20) /* as cache_purge has */
 #define RECENT_S 3600 /* records that a failing disk may not have yet are younger */
-
-struct node_purges {
-    struct letter_mailbox *home;
-    struct cluster_purge_log *log;
-    struct cluster_purge_disk *disk; /* NULL: it could not be opened */
-    struct cluster_purge_disk_opened without;
-    struct cache *cache;
-    struct letter_crew *counters;
-    char *node_id; /* borrowed by the log */
-    int64_t now_s;
-};
-
-struct waiting { /* for the log; its address is the log's ticket */
-    admin_purge_answered *answered;
-    struct admin *admin;
-    uint64_t ticket;
-    struct cluster_purge_id id;
-};
-
-static void log_answered(void *user, uint64_t ticket, enum err err)
-{
-    /* NOLINTNEXTLINE(performance-no-int-to-ptr): a ticket is the address that we gave */
-    struct waiting *w = (struct waiting *)(uintptr_t)ticket;
-    /* Alone, this disk is every member's. */
-    struct admin_purge_done done = {
-        .err = err, .stage = ADMIN_PURGE_EVERYWHERE, .stream = w->id.stream, .seq = w->id.seq};
-    (void)user;
-    w->answered(w->admin, w->ticket, &done);
-    free(w);
-}
 
 /* --- open --- */
 
@@ -60,25 +29,31 @@ static void begin_counter(void *context)
     counter_thread_init();
 }
 
-enum err node_purges_open(const struct conf *conf, struct letter_mailbox *home,
-                          struct node_purges **out)
+enum err node_purges_open(const struct node_purges_conf *c, struct node_purges **out)
 {
+    const struct conf *conf = c->conf;
     char folder[4096];
     int len = snprintf(folder, sizeof folder, "%s/purge-log", conf->node.data_dir);
     if (len < 0 || (size_t)len >= sizeof folder)
         return ERR_LIMIT;
     struct node_purges *p = must_alloc(sizeof *p);
-    p->home = home;
+    p->conf = *c;
+    p->conf.conf = NULL;
     p->node_id = span_dup(span_text(conf->node.id));
     struct cluster_purge_log_conf log = {.node = p->node_id,
                                          .keep_s = (int64_t)conf->purge_log_keep_s,
                                          .stream_id = draw_stream(),
-                                         .answered = log_answered,
+                                         .answered = purges_sync_log_answered,
                                          .user = p};
     crypto_random(&log.hash_key, sizeof log.hash_key);
     p->log = cluster_purge_log_create(&log);
-    struct cluster_purge_disk_conf disk = {
-        .folder = folder, .max_bytes = conf->purge_log_max_bytes, .home = home, .threads = 1};
+    struct cluster_purge_disk_conf disk = {.folder = folder,
+                                           .max_bytes = conf->purge_log_max_bytes,
+                                           .home = c->home,
+                                           .threads = 1,
+                                           .written = purges_sync_written,
+                                           .user = p};
+    purges_sync_open(p, conf);
     enum err err = cluster_purge_disk_open(&disk, p->log, &p->disk);
     if (err == ERR_REFUSED) {
         node_purges_close(p);
@@ -125,21 +100,29 @@ static void distrust(struct node_purges *p, const struct conf *conf, enum err wh
     (void)!cache_purge(p->cache, &all, cache_apply_no_next(p->cache), conf);
 }
 
-void node_purges_join(struct node_purges *p, struct cache *cache, const struct conf *conf)
+static void replay_all(struct node_purges *p, const struct conf *conf)
 {
-    struct replaying replay = {.cache = cache, .conf = conf};
-    p->cache = cache;
-    if (!p->disk)
-        return;
+    struct replaying replay = {.cache = p->cache, .conf = conf};
     /* Not synced, on a full disk: whatever carries such a number on disk, the store or a
      * record of the log, tells the next start of it, too. */
-    (void)!cluster_purge_disk_raise_boot(p->disk, cache_boot_no(cache));
+    (void)!cluster_purge_disk_raise_boot(p->disk, cache_boot_no(p->cache));
     enum err err = cluster_purge_disk_replay(p->disk, replay_one, &replay);
     if (err != ERR_OK)
         distrust(p, conf, err);
     else
         log_line(LOG_INFO, "purges_replayed", "records=%llu not_here=%llu",
                  (unsigned long long)replay.records, (unsigned long long)replay.not_here);
+}
+
+void node_purges_join(struct node_purges *p, struct cache *cache, const struct conf *conf)
+{
+    p->cache = cache;
+    if (p->clustered)
+        cache_watch(cache, CLUSTER_SYNC_STALL_US / 1000);
+    if (p->disk)
+        replay_all(p, conf);
+    cluster_sync_begin(p->sync, purges_now_us());
+    purges_settle(p);
 }
 
 static void rename_recent(void *user, const struct cluster_purge_record *r, bool synced)
@@ -162,12 +145,6 @@ void node_purges_rename(struct node_purges *p, const struct conf *conf)
 
 /* --- apply --- */
 
-static void pump(struct node_purges *p)
-{
-    if (p->disk)
-        cluster_purge_disk_pump(p->disk, p->now_s);
-}
-
 static bool all_can_be_named(const struct purge *purges, uint32_t count,
                              const struct conf *conf)
 {
@@ -185,66 +162,59 @@ static bool all_can_be_named(const struct purge *purges, uint32_t count,
     return good;
 }
 
-struct applying {
-    struct node_purges *purges;
-    const struct conf *const *confs;
-    uint32_t conf_count;
-};
-
-/* In effect, then on its way to the disk. */
-static enum err apply_one(const struct applying *x, const struct purge *purge, uint64_t ticket,
-                          struct cluster_purge_id *out_id)
+enum err purges_effect(struct node_purges *p, const struct purge *purge, uint64_t no)
 {
-    struct node_purges *p = x->purges;
-    uint64_t no = cache_apply_no_next(p->cache);
-    enum err err = cache_purge(p->cache, purge, no, x->confs[0]);
+    const struct conf *confs[NODE_PURGES_CONFS];
+    uint32_t count = p->conf.confs(p->conf.user, confs, NODE_PURGES_CONFS);
+    enum err err = cache_purge(p->cache, purge, no, confs[0]);
     /* Others only for a moment, and they may not know the name at all. */
-    for (uint32_t i = 1; i < x->conf_count; i++)
-        (void)!cache_purge(p->cache, purge, no, x->confs[i]);
-    if (err != ERR_OK)
-        return ERR_LIMIT; /* it was checked, so it is memory */
-    if (!p->disk)
-        return ERR_SYS;
-    return cluster_purge_log_accept(p->log, purge, no, 0, p->now_s, ticket, out_id);
+    for (uint32_t i = 1; i < count; i++)
+        (void)!cache_purge(p->cache, purge, no, confs[i]);
+    return err == ERR_SYNTAX ? ERR_OK : err; /* it names nothing here */
 }
 
-void node_purges_apply(struct node_purges *p, const struct conf *const *confs,
-                       uint32_t conf_count, const struct purge *purges, uint32_t count,
+/* In effect, then on its way to the disk and to others. Before it is in effect the answers of
+ * other nodes are measured against it. */
+static enum err apply_one(struct node_purges *p, const struct purge *purge,
+                          struct purges_waiting *w)
+{
+    uint64_t no = cache_apply_no_next(p->cache);
+    if (p->clustered)
+        cluster_recent_add_unnumbered(p->recent, no, no, purges_now_us());
+    if (purges_effect(p, purge, no) != ERR_OK)
+        return ERR_LIMIT; /* it was checked, so it is memory */
+    return p->disk ? purges_sync_accept(p, purge, no, w) : ERR_SYS;
+}
+
+void node_purges_apply(struct node_purges *p, const struct purge *purges, uint32_t count,
                        admin_purge_answered *answered, struct admin *a, uint64_t ticket)
 {
-    struct applying x = {p, confs, conf_count};
-    struct waiting *w = NULL;
+    const struct conf *confs[NODE_PURGES_CONFS];
+    struct purges_waiting *w = NULL;
     enum err err = ERR_OK;
+    (void)p->conf.confs(p->conf.user, confs, NODE_PURGES_CONFS);
     if (!all_can_be_named(purges, count, confs[0])) {
         answered(a, ticket, &(struct admin_purge_done){.err = ERR_SYNTAX});
         return;
     }
-    if (ticket) {
-        w = must_alloc(sizeof *w);
-        *w = (struct waiting){.answered = answered, .admin = a, .ticket = ticket};
-    }
     for (uint32_t i = 0; i < count; i++) {
-        struct cluster_purge_id id;
         /* The last one's answer is that of all; once one is not in the log, all is not durable,
          * and the others are still put in effect. */
-        bool asks = w && i == count - 1 && err == ERR_OK;
-        enum err one = apply_one(&x, &purges[i], asks ? (uintptr_t)w : 0, &id);
+        if (ticket && i == count - 1 && err == ERR_OK) {
+            w = must_alloc(sizeof *w);
+            *w = (struct purges_waiting){
+                .answered = answered, .admin = a, .admin_ticket = ticket};
+        }
+        enum err one = apply_one(p, &purges[i], w);
         if (one != ERR_OK)
             err = one;
-        else if (w)
-            w->id = id;
     }
-    pump(p);
-    if (err == ERR_OK || !w)
-        return;
-    free(w);
-    answered(a, ticket, &(struct admin_purge_done){.err = err});
-}
-
-/* The log answers in any case, and only once. */
-void node_purges_leave(struct node_purges *p, uint64_t ticket)
-{
-    (void)p, (void)ticket;
+    if (err != ERR_OK) {
+        free(w);
+        if (ticket)
+            answered(a, ticket, &(struct admin_purge_done){.err = err});
+    }
+    purges_settle(p);
 }
 
 /* --- count --- */
@@ -274,7 +244,7 @@ static void count_all(struct letter *l)
     struct counting *c = CONTAINER_OF(l, struct counting, letter);
     for (uint32_t i = 0; i < c->count; i++)
         c->objects += cache_purge_count(c->purges->cache, &c->list[i], c->setup->conf);
-    letter_post(c->purges->home, l, count_told);
+    letter_post(c->purges->conf.home, l, count_told);
 }
 
 static char *keep(char *at, struct span *s)
@@ -355,25 +325,6 @@ void node_purges_list(struct node_purges *p, int64_t since_s, uint32_t limit,
     (void)cluster_purge_log_list(p->log, since_s, limit, tell_record, &t);
 }
 
-enum err node_purges_confirmations(struct node_purges *p, uint64_t stream, uint64_t seq,
-                                   void (*tell)(void *user, struct span id,
-                                                enum admin_purge_confirmed state),
-                                   void *user)
-{
-    switch (cluster_purge_log_state(p->log, (struct cluster_purge_id){stream, seq})) {
-    case CLUSTER_PURGE_UNKNOWN:
-        return ERR_NOT_FOUND;
-    case CLUSTER_PURGE_PENDING_HERE:
-        tell(user, span_text(p->node_id), ADMIN_PURGE_PENDING);
-        return ERR_OK;
-    case CLUSTER_PURGE_SYNCED:
-    case CLUSTER_PURGE_SUPERSEDED:
-        break;
-    }
-    tell(user, span_text(p->node_id), ADMIN_PURGE_APPLIED);
-    return ERR_OK;
-}
-
 void node_purges_figures(const struct node_purges *p, struct admin_figures *out)
 {
     struct cluster_purge_log_figures f;
@@ -387,9 +338,10 @@ void node_purges_figures(const struct node_purges *p, struct admin_figures *out)
 void node_purges_tick(struct node_purges *p, int64_t now_s)
 {
     p->now_s = now_s;
-    if (p->cache)
-        cluster_purge_log_swept(p->log, cache_purges_swept(p->cache));
-    pump(p);
+    if (!p->cache)
+        return;
+    cluster_purge_log_swept(p->log, cache_purges_swept(p->cache));
+    purges_sync_tick(p);
 }
 
 void node_purges_close(struct node_purges *p)
@@ -397,8 +349,9 @@ void node_purges_close(struct node_purges *p)
     if (!p)
         return;
     letter_crew_destroy(p->counters);
-    (void)letter_open_all(p->home);
+    (void)letter_open_all(p->conf.home);
     cluster_purge_disk_close(p->disk);
+    purges_sync_close(p);
     cluster_purge_log_destroy(p->log);
     free(p->node_id);
     free(p);

@@ -9,6 +9,7 @@
 #include "conf/load.h"
 #include "node/change.h"
 #include "node/keys.h"
+#include "node/spread.h"
 #include "node/io/loop_ev.h"
 #include "node/worker_ev.h"
 
@@ -157,6 +158,7 @@ static void put_in_force(struct node *n, struct setup *next, struct node_ports *
     cache_set_variants(n->cache, &next->conf->cache.variants);
     node_member_reload(n->member, next->conf);
     n->setup = next;
+    node_spread_reload(n);
     setup_drop(n->front.setup);
     n->front.setup = setup_hold(next);
     n->log = log;

@@ -230,6 +230,14 @@ void node_seeds_tick(struct node_seeds *s, bool alone, int64_t now_ms)
     set_timer(s);
 }
 
+bool node_seeds_tried(const struct node_seeds *s)
+{
+    for (size_t i = 0; i < NODE_SEEDS_MAX; i++)
+        if (s->at[i].used && !s->at[i].joined && s->at[i].tries == 0)
+            return false;
+    return true;
+}
+
 unsigned node_seeds_left(const struct node_seeds *s)
 {
     unsigned left = 0;

@@ -28,4 +28,6 @@ void node_seeds_set(struct node_seeds *s, const struct conf_cluster *c);
 void node_seeds_done(struct node_seeds *s, const struct addr *seed, enum err result);
 /* Now and then: is there anybody else? */
 void node_seeds_tick(struct node_seeds *s, bool alone, int64_t now_ms);
+/* Has each answered, or failed to at least once? */
+bool node_seeds_tried(const struct node_seeds *s);
 unsigned node_seeds_left(const struct node_seeds *s); /* that have not answered */

@@ -17,6 +17,7 @@
 #include "node/folder.h"
 #include "node/node.h"
 #include "node/reload.h"
+#include "node/spread.h"
 #include "node/worker_ev.h"
 
 enum { STOPPED, FAILED, FAULTY };
@@ -90,7 +91,12 @@ static bool open_log(struct node *n)
 static bool open_cache(struct node *n)
 {
     const struct conf *conf = n->setup->conf;
-    if (node_purges_open(conf, &n->loop->mailbox, &n->purges) != ERR_OK)
+    const struct node_purges_conf purges = {.conf = conf,
+                                            .home = &n->loop->mailbox,
+                                            .confs = node_spread_confs,
+                                            .peers = node_spread,
+                                            .user = n};
+    if (node_purges_open(&purges, &n->purges) != ERR_OK)
         return false;
     const struct cluster_purge_disk_opened *log = node_purges_opened(n->purges);
     struct cache_conf cache = {.cache = &conf->cache,
@@ -111,12 +117,14 @@ static bool open_member(struct node *n)
     const struct conf *conf = n->setup->conf;
     if (!conf->cluster.on)
         return true;
+    node_spread_open(n);
     n->member = node_member_open(&(struct node_member_conf){.loop = n->loop,
                                                             .conf = conf,
                                                             .ports = &n->cluster_ports,
                                                             .keys = &n->keys,
                                                             .folder_fd = n->folder_fd,
-                                                            .keeper = n->reload.builder});
+                                                            .keeper = n->reload.builder,
+                                                            .purges = n->purges});
     return n->member != NULL;
 }
 
@@ -175,6 +183,8 @@ static void close_workers(struct node *n)
 static void close_all(struct node *n)
 {
     close_workers(n);
+    node_peers_close(n->peers);
+    n->peers = NULL;
     node_member_stop(n->member);
     if (n->loop)
         node_reload_close(n);

@@ -31,6 +31,7 @@ struct memory_tier {
     uint64_t memory_max_bytes, object_max_bytes, max_objects;
     bool verify;
     atomic_ullong doubted_below;  /* fill_no: what was sent before is validated; 0: trusted */
+    atomic_llong watch_ms;        /* how long now_ms may stand still; 0: for ever */
     atomic_ullong memory_bytes;   /* of objects and of bodies on their way */
     atomic_ullong resident;       /* objects in RAM */
     atomic_ullong bodies;         /* the last body_no */

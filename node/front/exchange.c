@@ -327,6 +327,7 @@ static void look(struct front_exchange *x)
     x->relook = false;
     x->lookups++;
     x->ask.now_s = x->front->loop->now_s;
+    x->ask.now_ms = x->front->loop->now_ms;
     cache_lookup(x->front->cache, &x->ask, &a);
     x->verdict = a.verdict;
     x->forward = a.forward;

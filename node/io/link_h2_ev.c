@@ -105,7 +105,8 @@ static void connection_rest(struct io_link_h2 *c)
 {
     if (c->requests || c->dead)
         return;
-    if (c->retiring || !c->ready || c->keepalive_ms == 0)
+    bool takes_more = http_h2_may_request(c->core); /* it did not say GOAWAY */
+    if (c->retiring || !takes_more || !c->ready || c->keepalive_ms == 0)
         connection_close(c);
     else
         io_timer_set(&c->idle, c->links->loop->now_ms + c->keepalive_ms);
@@ -405,6 +406,8 @@ static size_t on_input(void *core_, struct span bytes)
     c->heard++;
     if (http_h2_feed(c->core, bytes, c->links->loop->now_ms) != ERR_OK && !c->dead) {
         fail_all(c, http_h2_end_code(c->core) ? IO_LINK_PROTOCOL : IO_LINK_CLOSED);
+        connection_close(c);
+    } else if (!c->requests && !http_h2_may_request(c->core)) {
         connection_close(c);
     }
     return bytes.len;

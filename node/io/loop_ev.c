@@ -31,11 +31,21 @@ static struct detail *detail_of(const struct io_loop *l)
     return l->detail;
 }
 
-int64_t io_loop_us(void)
+static int64_t clock_us(clockid_t id)
 {
     struct timespec t;
-    must(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
+    must(clock_gettime(id, &t) == 0);
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+int64_t io_loop_us(void)
+{
+    return clock_us(CLOCK_MONOTONIC);
+}
+
+int64_t io_loop_awake_us(void)
+{
+    return clock_us(CLOCK_BOOTTIME);
 }
 
 static void read_clock(struct io_loop *l)

@@ -41,6 +41,7 @@ void io_loop_destroy(struct io_loop *l); /* NULL ok */
 void io_loop_run(struct io_loop *l);     /* until io_loop_stop */
 void io_loop_stop(struct io_loop *l);    /* any thread */
 int64_t io_loop_us(void);                /* monotonic, read now: for figures, not decisions */
+int64_t io_loop_awake_us(void);          /* the same, but goes on while the machine sleeps */
 
 /* Work to do before the loop sleeps: `soon` runs in this turn, after its events and letters;
  * `later` in the next turn, before which others get theirs. Queued already: moves nothing. A

@@ -159,6 +159,13 @@ static const struct {
      {.token = READER},
      200,
      "# TYPE perigee_cluster_health_score gauge\nperigee_cluster_health_score 2\n"},
+    {"purges between nodes",
+     "GET",
+     "/metrics",
+     "",
+     {.token = READER},
+     200,
+     "# TYPE perigee_purge_sync_pushed_total counter\nperigee_purge_sync_pushed_total 9\n"},
     {"status of the cluster",
      "GET",
      "/v1/status",
@@ -166,7 +173,9 @@ static const struct {
      {.token = READER},
      200,
      "\"cluster\":{\"on\":true,\"alive\":1,\"failed\":1,\"seeds_left\":1,\"keys\":"
-     "\"secret_file\",\"id_taken\":false}"},
+     "\"secret_file\",\"id_taken\":false,\"log_behind\":true,\"purge_members\":3,\"purge_"
+     "unreachable\":1,"
+     "\"purges_waiting\":2}"},
     {"nodes",
      "GET",
      "/v1/nodes",

@@ -190,6 +190,7 @@ static bool node_cluster(void *user, struct admin_cluster *out)
                  .swim_health = 2},
         .unsent = 4,
         .seeds_left = 1,
+        .purges = {.members = 3, .unreachable = 1, .waiting = 2, .cautious = true, .pushed = 9},
         .keys_source = "secret_file",
         .now_us = 10000000};
     out->core.swim.faults[WIRE_FAULT_DECRYPT] = 5;

@@ -440,9 +440,17 @@ static void test_goaway(void **state)
     assert_int_equal(a.why, IO_LINK_OK);
     pass_until_open(0);
     server.goaway = false;
+    struct asked c = {0};
+    run(&c, &t, "/x"); /* and one that is told while it is idle */
+    for (struct fake_visit *v = server.visits; v; v = v->next)
+        if (!v->closed) {
+            http_h2_goaway(v->core);
+            io_stream_kick(v->stream);
+        }
+    pass_until_open(0);
     run(&b, &t, "/x");
     assert_int_equal(b.why, IO_LINK_OK);
-    assert_int_equal(server.accepted, 2);
+    assert_int_equal(server.accepted, 3);
 }
 
 static void test_kept_for_a_while(void **state)

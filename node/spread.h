@@ -1,0 +1,21 @@
+/* node/spread.h - purges between the machine (node/purges.h), connections and gossip.
+ *
+ * What purges want sent goes to the node's address as gossip has it (node/peers_ev.h) or out
+ * as a user event; what comes back goes to purges.
+ *
+ * Thread: control. Owns: n->peers.
+ */
+#pragma once
+
+#include "node/node.h"
+
+/* For node_purges_conf, with the node as `user`. */
+extern const struct node_purges_peers node_spread;
+/* The setup in force first, then those that workers may still have. */
+uint32_t node_spread_confs(void *node, const struct conf **out, uint32_t max);
+
+void node_spread_open(struct node *n);   /* n->peers, when there is a cluster */
+void node_spread_reload(struct node *n); /* another setup is in force */
+/* Gossip and purges forget it, whichever knows it. ERR_NOT_FOUND: neither; ERR_REFUSED: it is
+ * alive. */
+NODISCARD enum err node_spread_forget(struct node *n, struct span id);

@@ -1,0 +1,64 @@
+"""A cluster of whole nodes under test: each serves, caches, gossips and hears others' purges."""
+
+import signal
+
+import gossip
+import harness
+from harness import wait_until
+
+
+class Crew:
+    """Nodes n1, n2, ... in front of one origin; names: those that are to run at first."""
+
+    def __init__(self, make_node, origin, folder, count=3, how=None, **cluster):
+        self.origin, self.nodes, self.places = origin, {}, {}
+        self.key = gossip.new_key()
+        self.secret = gossip.secret(folder, self.key, name="cluster-secret")
+        for i in range(count):
+            self.places["n%d" % (i + 1)] = (gossip.free_host(), gossip.free_port(),
+                                            harness.free_port())
+        for name in self.places:
+            self.nodes[name] = make_node(self.config(name, **{**(how or {}), **cluster}),
+                                         start=False)
+            self.nodes[name].start()
+        self.wait_together()
+
+    def config(self, name, node=None, sections=None, **cluster):
+        host, port, peer_port = self.places[name]
+        join = ["%s:%d" % place[:2] for other, place in self.places.items() if other != name]
+        return harness.config(
+            self.origin.port,
+            node={"id": name, "workers": 1, "data_dir": "@FOLDER@/data", **(node or {})},
+            cluster={"listen": "%s:%d" % (host, port), "profile": "lan", "join": join,
+                     "peer_listen": "%s:%d" % (host, peer_port), "secret_file": self.secret,
+                     **cluster},
+            sites=[{"name": "all", "hosts": ["*"], "purge_from": ["127.0.0.0/8"]}],
+            limits={"drain": "200ms"}, **(sections or {}))
+
+    def __getitem__(self, name):
+        return self.nodes[name]
+
+    def __iter__(self):
+        return iter(self.nodes.values())
+
+    @property
+    def running(self):
+        return {name: node for name, node in self.nodes.items() if node.process}
+
+    def wait_together(self, deadline_s=60):
+        """Until all that run see each other, and none is cautious any more."""
+        running = self.running
+        wait_until(lambda: all(
+            all(gossip.states(node).get(name) == "alive" for name in running)
+            and not node.status()["cluster"]["log_behind"] for node in running.values()),
+            "%s are together" % sorted(running), deadline_s)
+
+    def wait_state(self, at, name, *states, deadline_s=60):
+        wait_until(lambda: gossip.states(self[at]).get(name) in states,
+                   "%s sees %s %s" % (at, name, "/".join(states)), deadline_s)
+
+    def freeze(self, name):
+        self[name].send_signal(signal.SIGSTOP)
+
+    def thaw(self, name):
+        self[name].send_signal(signal.SIGCONT)
