@@ -84,7 +84,10 @@ enum counter {
     COUNTER_PEER_HANDSHAKES_FAILED, /* no key, another secret, no TLS at all */
     COUNTER_PEER_REQUESTS_OBJECT,   /* for what the cache or an origin answers */
     COUNTER_PEER_REQUESTS_CONTROL,
-    COUNTER_H2_CALM, /* connections ended with ENHANCE_YOUR_CALM */
+    COUNTER_PEER_FETCHES_TAKEN,   /* answers of other nodes */
+    COUNTER_PEER_FETCHES_REFUSED, /* that may be older than a purge, or that are none */
+    COUNTER_PEER_FETCHES_FAILED,  /* silent, or broken before a head */
+    COUNTER_H2_CALM,              /* connections ended with ENHANCE_YOUR_CALM */
     COUNTER_LOOP_TURNS_OVER_10MS,
     COUNTER_COUNT
 };

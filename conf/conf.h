@@ -63,6 +63,8 @@ struct conf_cluster {
     struct addr peer_listen, peer_advertise; /* no family: not told */
     enum conf_profile profile;
     const char *secret_file, *gossip_key_file; /* "" = none */
+    const char *shield;                        /* a region; "" = none */
+    uint64_t purge_keep_s, purge_max_bytes;    /* of the purge log; conf.purge_log_* counts */
     bool accept_events;                        /* purges fired by serf agents */
     struct conf_texts join_text;               /* as written */
     struct conf_seed *join;
@@ -116,6 +118,7 @@ struct conf_fixed_places {
     struct conf_place id, workers, user, data_dir;
     struct conf_place memory, disk_size, object_max, max_objects, verify, path;
     struct conf_place admin;
+    struct conf_place cluster_purge_max;
     struct conf_place cluster, cluster_listen, cluster_advertise, cluster_profile;
     struct conf_place cluster_secret, cluster_gossip_key;
 };
@@ -192,6 +195,7 @@ struct conf_route {
     const char *origin;        /* name; "" with respond */
     uint32_t origin_index;     /* into conf.origins */
     bool cache;                /* default true */
+    bool peers;                /* default true: misses may go through other nodes */
     uint16_t respond_status;   /* 0: go to the origin */
     struct conf_ttl ttl;       /* the site's as a whole unless the route has its own */
     struct addr_prefix *allow; /* empty: all */
@@ -234,7 +238,7 @@ struct conf {
     uint32_t site_count;
     struct conf_logs logs;
     uint64_t purge_log_keep_s;    /* 7 days */
-    uint64_t purge_log_max_bytes; /* 1 GiB cap; 64 MiB alone */
+    uint64_t purge_log_max_bytes; /* 256 MiB; 64 MiB alone */
     struct conf_fixed_places places;
 };
 

@@ -136,8 +136,12 @@ static bool derive_site(struct conf *c, const struct conf_origin **sorted, struc
         if (!s->routes)
             return false;
         s->route_count = 1;
-        s->routes[0] = (struct conf_route){
-            .path = "/*", .origin = "", .cache = true, .ttl = s->ttl, .place = s->place};
+        s->routes[0] = (struct conf_route){.path = "/*",
+                                           .origin = "",
+                                           .cache = true,
+                                           .peers = true,
+                                           .ttl = s->ttl,
+                                           .place = s->place};
     }
     for (uint32_t i = 0; i < s->route_count; i++)
         derive_route(c, sorted, s, &s->routes[i]);
@@ -156,7 +160,7 @@ bool conf_derive(struct conf *c)
     for (uint32_t i = 0; i < c->site_count; i++)
         good = good && derive_site(c, sorted, &c->sites[i]);
     free(sorted);
-    c->purge_log_keep_s = UINT64_C(7) * 86400;
-    c->purge_log_max_bytes = UINT64_C(64) << 20;
+    c->purge_log_keep_s = c->cluster.on ? c->cluster.purge_keep_s : UINT64_C(7) * 86400;
+    c->purge_log_max_bytes = c->cluster.on ? c->cluster.purge_max_bytes : UINT64_C(64) << 20;
     return good;
 }

@@ -38,6 +38,7 @@ static void read_places(const struct conf_value *root, struct conf_fixed_places 
         .cluster = place_in(root, "cluster", "cluster"),
         .cluster_listen = place_in(root, "cluster", "cluster.listen"),
         .cluster_advertise = place_in(root, "cluster", "cluster.advertise"),
+        .cluster_purge_max = place_in(root, "cluster", "cluster.purge_log"),
         .cluster_profile = place_in(root, "cluster", "cluster.profile"),
         .cluster_secret = place_in(root, "cluster", "cluster.secret_file"),
         .cluster_gossip_key = place_in(root, "cluster", "cluster.gossip_key_file"),

@@ -60,6 +60,16 @@ static const struct conf_choice profiles[] = {
     {"wan", CONF_PROFILE_WAN, false}, {"lan", CONF_PROFILE_LAN, false}, {0}};
 static const struct conf_choice event_choices[] = {
     {"accept", true, false}, {"refuse", false, false}, {0}};
+static const struct conf_setting purge_log_settings[] = {
+    {.key = "keep", .kind = CONF_NUMBER, .unit = CONF_UNIT_SECONDS,
+     FIELD(conf_cluster, purge_keep_s), .fallback = "7d", .min = 3600, .max = 10 * YEAR_S,
+     .help = "Who was away for longer revalidates all that it held once."},
+    {.key = "max", .kind = CONF_NUMBER, .unit = CONF_UNIT_BYTES,
+     FIELD(conf_cluster, purge_max_bytes), .fallback = "256MiB", .min = 16 * MIB, .max = TIB,
+     .help = "Size of its file, reserved at the start; 64MiB without a cluster."},
+};
+static const struct conf_section purge_log = SECTION(purge_log_settings, conf_cluster);
+
 static const struct conf_setting cluster_settings[] = {
     {.key = "listen", .kind = CONF_ADDRESS, FIELD(conf_cluster, listen), .fallback = ":7946",
      .help = "Gossip, UDP and TCP; serf's port."},
@@ -91,8 +101,12 @@ static const struct conf_setting cluster_settings[] = {
      .shape = "host:port", .wrong = conf_shape_seed,
      .help = "Members to join, as many as should be tried; port 7946 when it is left out. Asked "
              "again until each has answered."},
-    UNBUILT("shield", "it comes with requests between nodes"),
-    UNBUILT("purge_log", "it comes with purges across the cluster"),
+    {.key = "shield", .kind = CONF_TEXT, FIELD(conf_cluster, shield), .shape = "name",
+     .wrong = conf_shape_name,
+     .help = "A region: misses of the other regions go through it, so that origins see one "
+             "request for the whole cluster."},
+    {.key = "purge_log", .kind = CONF_SECTION, .inside = &purge_log,
+     .help = "What this node keeps of purges, for those that were away."},
 };
 static const struct conf_section cluster = ELEMENT(cluster_settings, conf_cluster);
 
@@ -414,7 +428,8 @@ static const struct conf_setting route_settings[] = {
     {.key = "respond", .kind = CONF_SECTION, .inside = &respond,
      .help = "Answer without any origin."},
     UNBUILT("rate", "rate limits come later"),
-    UNBUILT("peers", "it comes with the cluster"),
+    {.key = "peers", .kind = CONF_SWITCH, FIELD(conf_route, peers), .fallback = "true",
+     .help = "false: a miss goes straight to the origin, never through another node."},
 };
 static const struct conf_section route = ELEMENT(route_settings, conf_route);
 

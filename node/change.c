@@ -23,6 +23,8 @@ static void check_cluster(const struct conf_cluster *k, const struct conf_cluste
     must_stay(addr_equal(&k->advertise, &l->advertise), "cluster.advertise",
               at->cluster_advertise, faults);
     must_stay(k->profile == l->profile, "cluster.profile", at->cluster_profile, faults);
+    must_stay(k->purge_max_bytes == l->purge_max_bytes, "cluster.purge_log.max",
+              at->cluster_purge_max, faults);
     must_stay(same_text(k->secret_file, l->secret_file), "cluster.secret_file",
               at->cluster_secret, faults);
     must_stay(same_text(k->gossip_key_file, l->gossip_key_file), "cluster.gossip_key_file",

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cache/cache.h"
 #include "node/actions.h"
+#include "node/crowd.h"
 #include "node/desk.h"
 #include "node/front/session.h"
 #include "node/io/listen_ev.h"
@@ -206,6 +207,7 @@ static void on_tick(struct io_timer *t)
         c->housekeeping_ms = now_ms;
         node_purges_tick(n->purges,
                          n->loop->now_s); /* before the cache trusts the time again */
+        node_crowd_tick(n);
         cache_tick(n->cache, now_ms, n->loop->now_s);
         admin_tick(n->admin, now_ms);
     }

@@ -105,11 +105,13 @@ static void on_event(void *user, const struct cluster_event *e)
     static struct log_limit limit;
     const struct node_member *m = user;
     char name[QUOTED_BYTES], payload[QUOTED_BYTES];
+    node_purges_event(m->purges, e->name, e->payload, e->ltime, e->replayed);
+    if (span_equal(e->name, SPAN(CLUSTER_SYNC_EVENT))) /* between nodes */
+        return;
     log_limited(&limit, LINES_PER_MINUTE, LOG_INFO,
                 m->accepts_events ? "serf_event" : "serf_event_refused",
                 "name=%s payload=%s ltime=%llu replayed=%d", quote(e->name, name),
                 quote(e->payload, payload), (unsigned long long)e->ltime, e->replayed);
-    node_purges_event(m->purges, e->name, e->payload, e->ltime, e->replayed);
 }
 
 /* `serf query perigee/status`: how is everybody? */

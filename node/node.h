@@ -36,6 +36,13 @@ struct node_swap { /* a setup on its way to the workers */
     struct front_log_sink *log; /* that nobody uses any more then; NULL */
 };
 
+struct node_crowd { /* node/crowd.c's: what the workers were told last */
+    struct origin_peers *peers;
+    struct front_vector *vector;
+    uint64_t vector_serial;
+    bool told;
+};
+
 struct node {
     const char *file; /* the configuration */
     struct io_loop *loop;
@@ -52,6 +59,7 @@ struct node {
     struct node_member *member; /* NULL: no cluster */
     struct node_peers *peers;   /* NULL: no cluster, or stopping */
     struct node_load load;
+    struct node_crowd crowd;
     struct front_log_sink *log; /* NULL: no access log */
     struct node_purges *purges;
     struct cache *cache;

@@ -31,6 +31,8 @@ struct node_purges_peers { /* how others are reached; not called without a clust
                  uint32_t deadline_ms);
     void (*answer)(void *user, uint64_t number, struct span body);
     void (*hint)(void *user, struct span payload); /* a user event CLUSTER_SYNC_EVENT */
+    /* node_purges_vector is another one: before anybody is told that it is. */
+    void (*vector)(void *user);
 };
 struct node_purges_conf {
     const struct conf *conf;     /* borrowed for node_purges_open */

@@ -13,6 +13,7 @@
 #include "conf/load.h"
 #include "node/actions.h"
 #include "node/control_ev.h"
+#include "node/crowd.h"
 #include "node/desk.h"
 #include "node/folder.h"
 #include "node/node.h"
@@ -136,11 +137,14 @@ static void worker_ended(void *user)
 
 static bool start_workers(struct node *n)
 {
+    struct cluster_recent *recent =
+        n->setup->conf->cluster.on ? node_purges_recent(n->purges) : NULL;
     n->workers = must_alloc(n->worker_count * sizeof(struct node_worker *));
     for (uint32_t i = 0; i < n->worker_count; i++)
         n->workers[i] = node_worker_create(&(struct node_worker_conf){.index = i,
                                                                       .cache = n->cache,
                                                                       .desk = &n->desk,
+                                                                      .recent = recent,
                                                                       .home = &n->loop->mailbox,
                                                                       .ended = worker_ended,
                                                                       .user = n});
@@ -189,6 +193,7 @@ static void close_all(struct node *n)
     if (n->loop)
         node_reload_close(n);
     node_member_close(n->member);
+    node_crowd_close(n);
     node_cluster_unbind(&n->cluster_ports);
     node_purges_close(n->purges);
     admin_destroy(n->admin);

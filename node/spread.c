@@ -1,6 +1,7 @@
 #include "node/spread.h"
 
 #include "base/log.h"
+#include "node/crowd.h"
 #include "node/io/loop_ev.h"
 
 static bool send_to(void *user, struct span id, uint64_t number, struct span body,
@@ -34,7 +35,8 @@ static void hint(void *user, struct span payload)
     node_member_settle(n->member);
 }
 
-const struct node_purges_peers node_spread = {.send = send_to, .answer = answer, .hint = hint};
+const struct node_purges_peers node_spread = {
+    .send = send_to, .answer = answer, .hint = hint, .vector = node_crowd_vector};
 
 uint32_t node_spread_confs(void *node, const struct conf **out, uint32_t max)
 {

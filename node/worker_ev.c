@@ -176,6 +176,36 @@ void node_worker_take(struct node_worker *w, struct node_handover *h)
     letter_post(&w->front.loop->mailbox, &h->letter, take);
 }
 
+/* --- other nodes --- */
+
+struct meeting {
+    struct letter letter;
+    struct node_worker *worker;
+    struct origin_peers *peers;
+    struct front_vector *vector;
+};
+
+static void meet(struct letter *l)
+{
+    struct meeting *m = CONTAINER_OF(l, struct meeting, letter);
+    struct front *f = &m->worker->front;
+    origin_peers_drop(f->peers);
+    front_vector_drop(f->vector);
+    f->peers = m->peers;
+    f->vector = m->vector;
+    free(m);
+}
+
+void node_worker_meet(struct node_worker *w, struct origin_peers *peers,
+                      struct front_vector *vector)
+{
+    struct meeting *m = must_alloc(sizeof *m);
+    *m = (struct meeting){.worker = w, .peers = origin_peers_hold(peers), .vector = vector};
+    if (vector)
+        snapshot_hold(&vector->snapshot);
+    letter_post(&w->front.loop->mailbox, &m->letter, meet);
+}
+
 /* --- the end --- */
 
 static void announce(struct letter *l)
@@ -257,6 +287,7 @@ struct node_worker *node_worker_create(const struct node_worker_conf *conf)
     w->front.links = io_links_create(w->front.loop, w->resolver);
     w->front.cache = conf->cache;
     w->front.desk = conf->desk;
+    w->front.recent = conf->recent;
     w->front.request_id = crypto_random_u64();
     io_timer_init(&w->tick, w->front.loop, tick);
     return w;

@@ -16,8 +16,9 @@ struct node_worker_conf {
     uint32_t index;
     struct cache *cache;
     const struct front_desk *desk;
-    struct letter_mailbox *home; /* control's */
-    void (*ended)(void *user);   /* in control: the thread is about to end */
+    struct cluster_recent *recent; /* NULL: no cluster */
+    struct letter_mailbox *home;   /* control's */
+    void (*ended)(void *user);     /* in control: the thread is about to end */
     void *user;
 };
 struct node_worker *node_worker_create(const struct node_worker_conf *conf); /* no thread yet */
@@ -41,6 +42,10 @@ struct node_handover {
 /* What the new setup does not listen on any more is closed, after the last of its queue was
  * accepted. */
 void node_worker_take(struct node_worker *w, struct node_handover *h);
+
+/* Other nodes as they are from now on; both are counted. */
+void node_worker_meet(struct node_worker *w, struct origin_peers *peers,
+                      struct front_vector *vector);
 
 /* The steps of node/drain.h; each once at most, in this order. */
 void node_worker_announce(struct node_worker *w);

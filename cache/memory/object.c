@@ -173,12 +173,16 @@ struct memory_object *memory_object_create(struct memory_tier *t, const struct m
     return o;
 }
 
+struct http_fields memory_object_hidden(const struct memory_object *o)
+{
+    uint32_t sent = o->block.fields.count;
+    return (struct http_fields){o->kept.at + sent, o->kept.count - sent, o->kept.room - sent};
+}
+
 void memory_object_seed(const struct memory_object *o, struct http_fields *hidden,
                         struct memory_seed *out)
 {
-    uint32_t sent = o->block.fields.count;
-    *hidden =
-        (struct http_fields){o->kept.at + sent, o->kept.count - sent, o->kept.room - sent};
+    *hidden = memory_object_hidden(o);
     *out = (struct memory_seed){
         .key = o->key,
         .key_text = o->key_text,

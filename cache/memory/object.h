@@ -97,6 +97,8 @@ struct memory_object *memory_object_create(struct memory_tier *t, const struct m
 /* The seed of an object just like `o`, with its forms: all is borrowed from it. */
 void memory_object_seed(const struct memory_object *o, struct http_fields *hidden,
                         struct memory_seed *out);
+/* Fields that are kept and not sent to clients; borrowed from it. */
+struct http_fields memory_object_hidden(const struct memory_object *o);
 /* Is the body of both one and the same, whatever their fields say? */
 bool memory_object_same_body(const struct memory_object *a, const struct memory_object *b);
 /* Only for a fill that still writes: the body's memory. */

@@ -241,6 +241,7 @@ size_t front_log_format(const struct front_log_line *l, char *out, size_t room)
     to = put_duration(put(to, SPAN(",\"head_us\":")), l->head_us);
     to = put_duration(put(to, SPAN(",\"origin_us\":")), l->origin_us);
     to = put_name(put(to, SPAN(",\"origin\":\"")), l->origin);
+    to = put_name(put(to, SPAN("\",\"peer\":\"")), l->peer);
     to = put_unsigned(put(to, SPAN("\",\"attempts\":")), l->attempts);
     to = put_unsigned(put(to, SPAN(",\"bytes_in\":")), l->bytes_in);
     to = put_name(put(to, SPAN(",\"tls\":\"")), l->tls);

@@ -2,7 +2,7 @@
  *
  * {"time":"2026-01-02T03:04:05.678Z","client":"192.0.2.1","host":"a.example","method":"GET",
  *  "path":"/x?y","status":200,"bytes":1024,"cache":"hit","site":"www","id":"0123456789abcdef",
- *  "total_us":310,"head_us":120,"origin_us":null,"origin":"","attempts":0,"bytes_in":0,
+ *  "total_us":310,"head_us":120,"origin_us":null,"origin":"","peer":"","attempts":0,"bytes_in":0,
  *  "tls":"TLSv1.3","http":"2","whole":true,"fault":"","user_agent":"...","referer":"..."}
  * Text is escaped; bytes that are no UTF-8 are written as U+FFFD; each text of the client's is
  * cut to 2 KiB as written, each name of ours (site, origin, ...) to 512 bytes.
@@ -23,7 +23,7 @@ struct front_log_line {
     uint64_t bytes, bytes_in, id;
     const char *cache;                    /* "hit", "miss", ...; "" = the cache was not asked */
     int64_t total_us, head_us, origin_us; /* -1: null */
-    const char *origin, *tls, *http, *fault;
+    const char *origin, *peer, *tls, *http, *fault; /* peer: the node whose answer it is */
     uint32_t attempts;
     bool whole;
 };

@@ -102,13 +102,13 @@ static bool route(const struct front_admit *a, const struct http_uri *uri,
                   struct front_admission *out)
 {
     struct http_request *r = a->request;
-    if (r->method == HTTP_PURGE) {
+    if (r->method == HTTP_PURGE && !a->client->node) {
         out->verdict = FRONT_ADMIT_PURGE;
         return false;
     }
     if (!out->route)
         return say(out, 404, "no route");
-    if (!setup_route_allows(out->route, &a->address))
+    if (!a->client->node && !setup_route_allows(out->route, &a->address))
         return say(out, 403, "not allowed");
     if (out->route->respond_status)
         return say(out, out->route->respond_status, NULL);

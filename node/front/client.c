@@ -6,6 +6,8 @@
 
 bool front_client_is_proxy(const struct front_client *c)
 {
+    if (c->node)
+        return true;
     return c->listener && c->listener->trusted_proxies &&
            cidr_holds(c->listener->trusted_proxies, &c->peer);
 }
@@ -65,6 +67,14 @@ struct addr front_client_address(const struct front_client *c, const struct http
     unsigned hops = 0;
     if (!front_client_is_proxy(c))
         return c->peer;
+    if (c->node) { /* it has said last what it saw */
+        const struct http_field *last = NULL;
+        for (uint32_t i = 0; i < f->count; i++)
+            if (f->at[i].id == HTTP_NAME_X_FORWARDED_FOR)
+                last = &f->at[i];
+        struct span line = last ? last->value : (struct span){0};
+        return parse(cut_last(&line), &found) ? found : c->peer;
+    }
     for (uint32_t i = f->count; i-- > 0;) {
         if (f->at[i].id == HTTP_NAME_X_FORWARDED_FOR &&
             search(c->listener->trusted_proxies, f->at[i].value, &hops, &c->peer, &found))

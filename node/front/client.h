@@ -18,7 +18,7 @@ struct front_client {                      /* lives in the session */
 /* The address that counts as the client's for this request: the peer's, unless it is one of the
  * listener's trusted proxies; then the rightmost address of X-Forwarded-For that is no trusted
  * proxy (the leftmost when all are, the peer when what stands there is no address). */
-bool front_client_is_proxy(const struct front_client *c);
+bool front_client_is_proxy(const struct front_client *c); /* another node is one, too */
 struct addr front_client_address(const struct front_client *c, const struct http_fields *f);
 /* The scheme and the authority that the client asked by: the connection's and the request's
  * own, unless a trusted proxy says another by one X-Forwarded-Proto ("http" or "https") or one

@@ -4,6 +4,7 @@
 #include "cache/memory/object.h"
 #include "cache/policy/answer.h"
 #include "node/front/form.h"
+#include "node/front/front.h"
 
 #define DATE_BYTES 29
 #define NUMBER_MAX 20
@@ -175,6 +176,20 @@ static struct policy_stored stored_of(const struct front_compose *c,
     return s;
 }
 
+/* What another node stores is what this one has. */
+static bool add_for_node(const struct front_compose *c, const struct memory_object *o,
+                         struct http_response *r)
+{
+    if (!c->vector)
+        return true;
+    const struct http_fields hidden = memory_object_hidden(o);
+    for (uint32_t i = 0; i < hidden.count; i++)
+        if (!http_fields_add(&r->fields, c->arena, hidden.at[i].name, hidden.at[i].value))
+            return false;
+    return http_fields_add(&r->fields, c->arena, SPAN(ORIGIN_PEER_VECTOR),
+                           span_of(c->vector->base64, c->vector->len));
+}
+
 bool front_compose_stored(const struct front_compose *c, const struct memory_object *o,
                           struct memory_reader *reader, struct http_response *out,
                           struct front_deliver *d)
@@ -206,7 +221,7 @@ bool front_compose_stored(const struct front_compose *c, const struct memory_obj
     case POLICY_ANSWER_UNSATISFIABLE:
         return compose_416(c, o, out, d);
     }
-    if (!ok || !add_way(c, &r)) {
+    if (!ok || !add_way(c, &r) || !add_for_node(c, o, &r)) {
         front_deliver_nothing(d);
         return false;
     }

@@ -13,6 +13,7 @@
 #include "node/front/rewrite.h"
 
 struct admin_answer;
+struct front_vector;
 struct front_form;
 struct memory_object;
 
@@ -26,8 +27,10 @@ struct front_compose {
     int64_t age_s;                 /* Age to send; -1: none */
     bool plan;                     /* conditions and ranges of the request count */
     const struct front_form *form; /* with plan: what was chosen */
-    uint64_t random;               /* for a multipart boundary */
-    bool timing;                   /* Server-Timing is wanted */
+    const struct front_vector
+        *vector;     /* for another node: with it, and what clients do not see */
+    uint64_t random; /* for a multipart boundary */
+    bool timing;     /* Server-Timing is wanted */
     int64_t total_us, origin_us;
 };
 

@@ -34,7 +34,7 @@ static struct front_compose compose_of(struct front_exchange *x)
     };
     if (x->fetch)
         origin_fetch_figures(x->fetch, &x->origin);
-    if (x->site && x->site->server_timing) {
+    if (x->site && x->site->server_timing && !x->client->node) {
         c.timing = true;
         c.total_us = io_loop_us() - x->began_us;
         c.origin_us = origin_us(x);
@@ -50,7 +50,8 @@ static void give_head(struct front_exchange *x)
     x->head_sent = true;
     x->head_us = io_loop_us();
     unsigned class = r->status < 600 ? r->status / 100 : 5; /* RFC 9110 15 */
-    counter_add(COUNTER_RESPONSES_1XX + (enum counter)(class - 1), 1);
+    if (!x->client->node)
+        counter_add(COUNTER_RESPONSES_1XX + (enum counter)(class - 1), 1);
     x->functions->head(x->user, r, !x->deliver.nothing);
 }
 
@@ -155,7 +156,8 @@ static void deliver(struct front_exchange *x, bool origin_failed)
     o.status = object->status;
     o.fresh_left_s = policy_freshness_left_s(facts, x->ask.now_s);
     front_outcome_status(&o, &c.cache);
-    c.cache_said = true;
+    c.cache_said = !x->client->node;
+    c.vector = origin_failed ? NULL : x->vector; /* then it should ask the origin itself */
     x->cache_word = front_outcome_word(&o);
     if (x->verdict != CACHE_PASS) {
         /* An age that the origin told goes on with a first answer, too. */
@@ -214,13 +216,34 @@ static void give_interims(struct front_exchange *x)
     }
 }
 
+/* Another node hears at once, and again and again, that this one is at it: it waits for an
+ * origin, and not for a node that may be gone (origin/peers.h). */
+static void give_sign(struct front_exchange *x)
+{
+    static const struct http_response processing = {.status = 102};
+    int64_t now_ms = x->front->loop->now_ms;
+    if (!x->vector || x->sign.due_ms > now_ms)
+        return;
+    x->functions->interim(x->user, &processing);
+    io_timer_set(&x->sign, now_ms + ORIGIN_PEERS_AGAIN_MS);
+}
+
+static void on_sign_due(struct io_timer *t)
+{
+    struct front_exchange *x = CONTAINER_OF(t, struct front_exchange, sign);
+    if (x->state == FRONT_WAIT)
+        give_sign(x);
+}
+
 static void wait_head(struct front_exchange *x)
 {
     x->state = FRONT_WAIT;
     give_interims(x);
     enum memory_head head = memory_reader_head(&x->reader);
-    if (head == MEMORY_HEAD_WAIT)
+    if (head == MEMORY_HEAD_WAIT) {
+        give_sign(x);
         return;
+    }
     give_interims(x);
     switch (head) {
     case MEMORY_HEAD_WAIT:
@@ -287,6 +310,7 @@ static void forward(struct front_exchange *x, struct cache_answer *a, bool backg
         .ask = &x->ask,
         .answer = a,
         .origin = x->route->origin_index,
+        .hops = x->hops,
         .has_body = x->has_body && !background,
         .watcher = background ? NULL : &x->watcher,
     };
@@ -460,6 +484,7 @@ static void serve(struct front_exchange *x)
         .client = x->address,
         .client_tls = span_equal(x->request->scheme, SPAN("https")),
         .client_is_proxy = front_client_is_proxy(x->client),
+        .client_is_node = x->client->node != NULL,
         .authority = x->request->authority,
         .request_id = x->id,
     };
@@ -474,14 +499,39 @@ static void serve(struct front_exchange *x)
     look(x);
 }
 
-/* Another node's request. */
+/* How often the request went from node to node; 0: it does not say. */
+static unsigned hops_of(const struct http_request *r)
+{
+    const struct http_field *f = http_fields_find_text(&r->fields, SPAN(ORIGIN_PEER_HOPS));
+    uint64_t hops;
+    return f && span_to_u64(f->value, &hops) && hops <= ORIGIN_PEERS_HOPS_MAX ? (unsigned)hops
+                                                                              : 0;
+}
+
+/* Another node's request: for control, or a miss of its own. */
 static void serve_node(struct front_exchange *x)
 {
-    if (x->request->method == HTTP_POST &&
-        span_starts(x->request->target, SPAN(FRONT_PEER_PATH)))
+    enum http_method method = x->request->method;
+    bool control =
+        method == HTTP_POST && span_starts(x->request->target, SPAN(FRONT_PEER_PATH));
+    counter_add(control ? COUNTER_PEER_REQUESTS_CONTROL : COUNTER_PEER_REQUESTS_OBJECT, 1);
+    if (control) {
         collect(x);
-    else
+        return;
+    }
+    x->hops = hops_of(x->request);
+    if (x->hops == 0 || (method != HTTP_GET && method != HTTP_HEAD)) {
         answer(x, 404, "not between nodes");
+        return;
+    }
+    if (!x->front->vector) {
+        answer(x, 503, "no vector");
+        return;
+    }
+    x->vector = x->front->vector; /* of before the look-up */
+    snapshot_hold(&x->vector->snapshot);
+    io_timer_init(&x->sign, x->front->loop, on_sign_due);
+    serve(x);
 }
 
 static void begin(struct front_exchange *x, const struct front_client *c,
@@ -502,7 +552,8 @@ void front_exchange_begin(struct front_exchange *x, const struct front_client *c
 {
     begin(x, c, r, memory);
     x->has_body = has_body;
-    counter_add(r->version == HTTP_2 ? COUNTER_REQUESTS_H2 : COUNTER_REQUESTS_H1, 1);
+    if (!c->node)
+        counter_add(r->version == HTTP_2 ? COUNTER_REQUESTS_H2 : COUNTER_REQUESTS_H1, 1);
     if (c->admin)
         collect(x);
     else if (c->node)
@@ -605,8 +656,14 @@ void front_exchange_end(struct front_exchange *x, bool whole)
         return;
     if (x->setup) {
         leave_fetch(x);
-        counter_add(COUNTER_BYTES_IN, x->bytes_in);
-        counter_add(COUNTER_BYTES_OUT, x->bytes_out);
+        if (!x->client->node) {
+            counter_add(COUNTER_BYTES_IN, x->bytes_in);
+            counter_add(COUNTER_BYTES_OUT, x->bytes_out);
+        }
+        if (x->vector)
+            io_timer_stop(&x->sign);
+        front_vector_drop(x->vector);
+        x->vector = NULL;
         if (x->front->log && !x->client->admin && !x->client->node)
             front_exchange_log(x, whole);
         if (x->ask_out)

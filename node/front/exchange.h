@@ -66,6 +66,9 @@ struct front_exchange {
     struct span raw_target; /* as it was sent, for the log */
     uint64_t id;
     unsigned lookups;
+    unsigned hops;               /* of another node's request */
+    struct front_vector *vector; /* held: for its answer; NULL: a client's */
+    struct io_timer sign;        /* with vector: that we wait is told again */
 
     enum cache_verdict verdict;
     enum cache_forward forward;

@@ -42,6 +42,7 @@ void front_exchange_log(const struct front_exchange *x, bool whole)
         .head_us = x->head_sent ? x->head_us - x->began_us : -1,
         .origin_us = x->origin.first_byte_ms < 0 ? -1 : x->origin.first_byte_ms * 1000,
         .origin = x->origin.server,
+        .peer = x->origin.peer,
         .tls = x->client->tls_version,
         .http = "",
         .fault = x->fault ? x->fault : "",

@@ -18,6 +18,7 @@ struct front_forward {
     const struct cache_ask *ask;
     struct cache_answer *answer; /* its fill is taken */
     uint32_t origin;             /* index into setup->origins */
+    unsigned hops;               /* from node to node that the request has made */
     bool has_body;
     const struct origin_fetch_watcher *watcher; /* NULL: in the background */
 };

@@ -12,6 +12,7 @@
 #include "node/setup/setup.h"
 
 struct cache;
+struct cluster_recent;
 struct front_desk;
 struct front_exchange;
 struct front_log;
@@ -24,6 +25,9 @@ struct front {
     struct setup *setup;   /* held; new exchanges begin under it; swapped by the loop's owner */
     struct front_log *log; /* NULL: no access log */
     const struct front_desk *desk; /* where control answers (ask.h) */
+    struct origin_peers *peers;  /* held; NULL: no other nodes; swapped by control's letters */
+    struct front_vector *vector; /* likewise: what this node tells others with answers */
+    struct cluster_recent *recent; /* purges that others may not know; NULL: no cluster */
     uint64_t recode_turn; /* the loop's, of recode_us: spent on bodies that are encoded or
                            * decoded as they are sent */
     int64_t recode_us;
@@ -40,6 +44,16 @@ struct front {
     uint32_t idle_count;
     uint32_t exchange_count; /* in use, also those that only wait for a letter */
 };
+
+/* This node's version vector of purges, as its answers to other nodes carry it; what it covers
+ * was in effect before it was published. */
+struct front_vector {
+    struct snapshot snapshot;
+    size_t len;
+    char base64[];
+};
+struct front_vector *front_vector_create(struct span bytes); /* owned; NULL: too long to tell */
+void front_vector_drop(struct front_vector *v);              /* NULL ok */
 
 /* No session, fetch, ask or letter is left: its loop may end. */
 bool front_is_empty(const struct front *f);

@@ -65,4 +65,6 @@ void front_fini(struct front *f)
         free(x);
     }
     f->idle_count = 0;
+    origin_peers_drop(f->peers);
+    front_vector_drop(f->vector);
 }

@@ -1,6 +1,7 @@
 #include "node/front/rewrite.h"
 
 #include "base/http/claims.h"
+#include "node/origin/fetch.h"
 
 #define NAME "perigee"
 #define TEXT(literal)                                                                          \
@@ -78,14 +79,14 @@ static bool add_forwarded(const struct front_rewrite *w, struct http_fields *f, 
     http_fields_remove(f, HTTP_NAME_X_FORWARDED_PROTO);
     http_fields_remove(f, HTTP_NAME_X_FORWARDED_HOST);
     if (!arena_copy(a, span_text(text), &client) ||
-        !append_member(f, a, HTTP_NAME_X_FORWARDED_FOR, client) ||
+        (!w->client_is_node && !append_member(f, a, HTTP_NAME_X_FORWARDED_FOR, client)) ||
         !http_fields_add_named(f, a, HTTP_NAME_X_FORWARDED_PROTO,
                                w->client_tls ? SPAN("https") : SPAN("http")) ||
         !http_fields_add_named(f, a, HTTP_NAME_X_FORWARDED_HOST, w->authority))
         return false;
     /* RFC 7239 4: only continued, since X-Forwarded-* says it already */
     bool v6 = w->client.family == ADDR_V6;
-    if (http_fields_find(f, HTTP_NAME_FORWARDED) &&
+    if (!w->client_is_node && http_fields_find(f, HTTP_NAME_FORWARDED) &&
         (!arena_printf(a, &node, v6 ? "for=\"[%s]\"" : "for=%s", text) ||
          !append_member(f, a, HTTP_NAME_FORWARDED, node)))
         return false;
@@ -139,16 +140,41 @@ static bool add_configured(const struct conf_origin *o, struct http_fields *f, s
     return true;
 }
 
-bool front_rewrite_outgoing(const struct front_rewrite *w,
-                            const struct conf_origin_server *server, struct http_request *r,
-                            struct arena *a)
+static void clean(const struct front_rewrite *w, struct http_request *r)
 {
     struct http_fields *f = &r->fields;
     http_fields_remove_hop_by_hop(f);
     http_fields_remove(f, HTTP_NAME_TE);
     http_fields_remove(f, HTTP_NAME_EXPECT);
+    http_fields_remove_text(f, SPAN(ORIGIN_PEER_HOPS));
     r->has_trailer_support = r->expect_continue = r->upgrade = false;
     drop_unkeyed(w, f);
+}
+
+bool front_rewrite_to_peer(const struct front_rewrite *w, unsigned hops, struct http_request *r,
+                           struct arena *a)
+{
+    struct http_fields *f = &r->fields;
+    struct span count;
+    clean(w, r);
+    r->scheme = w->client_tls ? SPAN("https") : SPAN("http");
+    r->authority = w->authority;
+    return arena_printf(a, &count, "%u", hops) && add_forwarded(w, f, a) &&
+           add_cdn_loop(f, a, w->conf->node.id) &&
+           http_fields_add(f, a, SPAN(ORIGIN_PEER_HOPS), count);
+}
+
+void front_rewrite_from_peer(struct http_response *r)
+{
+    http_fields_remove_hop_by_hop(&r->fields);
+}
+
+bool front_rewrite_outgoing(const struct front_rewrite *w,
+                            const struct conf_origin_server *server, struct http_request *r,
+                            struct arena *a)
+{
+    struct http_fields *f = &r->fields;
+    clean(w, r);
     r->scheme = server->tls ? SPAN("https") : SPAN("http");
     switch (w->origin->host) {
     case CONF_HOST_PASS:

@@ -25,7 +25,8 @@ struct front_rewrite {
     const struct conf_origin *origin;
     struct addr client;    /* without port in the fields */
     bool client_tls;       /* the client's scheme is https (front_client_scheme) */
-    bool client_is_proxy;  /* a trusted proxy */
+    bool client_is_proxy;  /* a trusted proxy, or another node */
+    bool client_is_node;   /* which has said already by whom it was asked */
     struct span authority; /* host[:port] that the client asked for; lives with the fetch */
     uint64_t request_id;
 };
@@ -38,6 +39,13 @@ struct front_rewrite {
 bool front_rewrite_outgoing(const struct front_rewrite *w,
                             const struct conf_origin_server *server, struct http_request *r,
                             struct arena *a);
+/* The same towards another node, which goes on with it as this one would, but for the fields
+ * that are the origin's own business: it gets the client's scheme and authority. `hops`: to be
+ * told. */
+bool front_rewrite_to_peer(const struct front_rewrite *w, unsigned hops, struct http_request *r,
+                           struct arena *a);
+/* A response of another node: it is stored there as it would be here. */
+void front_rewrite_from_peer(struct http_response *r);
 /* Has this request been through this node before (CDN-Loop names it)? Answered 508. */
 bool front_rewrite_is_loop(const struct http_fields *f, const char *node_id);
 /* A response from `server`, before cache and client: hop-by-hop and `hide:` out, Via in; with

@@ -10,6 +10,11 @@
 
 #define PEERS_MAX 1024u /* connections of other nodes beyond those that clients may have */
 
+static bool is_of_node(const struct setup_listener *l)
+{
+    return l && l->is_peer;
+}
+
 /* ---- timers */
 
 void front_session_wait(struct front_session *s, uint32_t wait_ms)
@@ -55,6 +60,7 @@ static void on_timer(struct io_timer *t)
 
 static void destroy(struct front_session *s)
 {
+    bool of_node = is_of_node(s->client.listener); /* in the setup */
     if (s->protocol)
         s->protocol->close(s);
     io_timer_stop(&s->timer);
@@ -64,7 +70,7 @@ static void destroy(struct front_session *s)
         s->next->prev = s->prev;
     *s->prev = s->next;
     s->front->session_count--;
-    counter_add(COUNTER_CONNECTIONS_CLOSED, 1);
+    counter_add(of_node ? COUNTER_PEER_CONNECTIONS_CLOSED : COUNTER_CONNECTIONS_CLOSED, 1);
     free(s);
 }
 
@@ -124,12 +130,15 @@ static const struct io_stream_core core = {
 
 /* ---- for the loop's owner */
 
-static void refuse(struct front *f, int fd, const struct addr *peer)
+static void refuse(struct front *f, int fd, const struct addr *peer,
+                   const struct setup_listener *listener)
 {
     static struct log_limit limit;
     char text[ADDR_TEXT_MAX];
     close(fd);
-    counter_add(COUNTER_CONNECTIONS_REFUSED, 1);
+    counter_add(is_of_node(listener) ? COUNTER_PEER_CONNECTIONS_REFUSED
+                                     : COUNTER_CONNECTIONS_REFUSED,
+                1);
     log_limited(&limit, 6, LOG_WARN, "connection_refused", "client=%s open=%u",
                 addr_print(peer, false, text), f->session_count);
 }
@@ -144,9 +153,9 @@ void front_session_accept(struct front *f, int fd, const struct addr *peer,
                           const struct setup_listener *listener)
 {
     /* However many clients there are, other nodes' purges get in. */
-    uint32_t max = f->connections_max + (listener && listener->is_peer ? PEERS_MAX : 0);
+    uint32_t max = f->connections_max + (is_of_node(listener) ? PEERS_MAX : 0);
     if (f->session_count >= max) {
-        refuse(f, fd, peer);
+        refuse(f, fd, peer, listener);
         return;
     }
     struct io_tls_context *tls = tls_of(f, listener);
@@ -157,7 +166,7 @@ void front_session_accept(struct front *f, int fd, const struct addr *peer,
         counter_add(COUNTER_CONNECTIONS_REFUSED, 1);
         return;
     }
-    counter_add(COUNTER_CONNECTIONS, 1);
+    counter_add(is_of_node(listener) ? COUNTER_PEER_CONNECTIONS : COUNTER_CONNECTIONS, 1);
     s->front = f;
     s->setup = setup_hold(f->setup);
     s->client = (struct front_client){.peer = *peer,

@@ -3,13 +3,16 @@
 #include <stdlib.h>
 
 #include "base/counter.h"
+#include "base/crypto.h"
 #include "base/log.h"
+#include "cluster/purge_recent.h"
 #include "node/origin/balance.h"
 #include "node/origin/errand.h"
 #include "node/origin/failure.h"
 
 #define STATUS_REFUSING 300 /* from here on io_link drops the request's body */
 #define LOG_PER_MINUTE 60
+#define VECTOR_BYTES_MAX 6144 /* of a peer, decoded: 384 streams */
 
 /* ASKING > FILLING > DRAINING > OVER; each may be left out but the last. */
 enum phase {
@@ -34,7 +37,11 @@ struct origin_fetch {
 
     /* The attempt. */
     struct io_link *link;
-    struct origin_server *server; /* in flight while there is a link */
+    struct origin_server *server; /* in flight while there is a link; or */
+    struct origin_peer *peer;     /* open there while there is one */
+    struct origin_fetch_peers peers;
+    uint32_t peer_next;
+    struct io_timer sign; /* a peer's first sign is due */
     uint64_t tried;
     uint32_t turn, retries;
     bool again; /* the same server, over a fresh connection */
@@ -51,6 +58,7 @@ struct origin_fetch {
 };
 
 static const struct io_link_functions link_functions;
+static void on_attempt(struct io_task *t);
 
 /* ---- endings */
 
@@ -60,6 +68,9 @@ static void destroy(struct origin_fetch *f)
         f->next->prev = f->prev;
     *f->prev = f->next;
     f->fetches->count--;
+    io_timer_stop(&f->sign);
+    for (uint32_t i = 0; i < f->peers.count; i++)
+        origin_peer_drop(f->peers.at[i]);
     origin_errand_fini(&f->errand);
     free(f);
 }
@@ -87,7 +98,11 @@ static void finish(struct origin_fetch *f)
 static void drop_server(struct origin_fetch *f)
 {
     f->link = NULL;
-    atomic_fetch_sub_explicit(&f->server->in_flight, 1, memory_order_relaxed);
+    io_timer_set(&f->sign, 0);
+    if (f->peer)
+        atomic_fetch_sub_explicit(&f->peer->open, 1, memory_order_relaxed);
+    else
+        atomic_fetch_sub_explicit(&f->server->in_flight, 1, memory_order_relaxed);
 }
 
 static void drop_link(struct origin_fetch *f)
@@ -134,10 +149,23 @@ static void ask_for_body(struct origin_fetch *f)
 
 /* ---- failures */
 
+static void note_peer(struct origin_fetch *f, enum counter counter, const char *why)
+{
+    static struct log_limit limit;
+    counter_add(counter, 1);
+    if (why)
+        log_limited(&limit, LOG_PER_MINUTE, LOG_WARN, "peer_error", "peer=%s why=%s",
+                    f->peer->id, why);
+}
+
 static void note_error(struct origin_fetch *f, enum io_link_failure why)
 {
     static struct log_limit limit;
     char name[256];
+    if (f->peer) {
+        note_peer(f, COUNTER_PEER_FETCHES_FAILED, origin_failure_text(why));
+        return;
+    }
     counter_add(COUNTER_ORIGIN_ERRORS, 1);
     if (origin_failure_of(why, false) == CACHE_FAILURE_TIMEOUT)
         counter_add(COUNTER_ORIGIN_TIMEOUTS, 1);
@@ -197,11 +225,11 @@ static struct io_link *start_link(struct origin_fetch *f, const struct http_requ
     return io_link_start(f->links, &target, r, &link_functions, f);
 }
 
-static void on_attempt(struct io_task *t)
+static void ask_origin(struct origin_fetch *f)
 {
-    struct origin_fetch *f = CONTAINER_OF(t, struct origin_fetch, attempt_task);
     struct http_request r;
     struct arena a;
+    f->peer = NULL;
     if (!f->again && !pick(f)) {
         fail(f, CACHE_FAILURE_UNAVAILABLE);
         return;
@@ -220,6 +248,125 @@ static void on_attempt(struct io_task *t)
     atomic_fetch_add_explicit(&f->server->requests, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&f->server->in_flight, 1, memory_order_relaxed);
 }
+
+/* ---- other nodes */
+
+static struct io_link *link_to_peer(struct origin_fetch *f)
+{
+    struct http_request r = f->errand.request;
+    struct io_link *link = NULL;
+    struct arena a;
+    const struct io_link_target target = {.host = span_text(f->peer->address),
+                                          .port = f->peer->port,
+                                          .tls = f->peers.tls,
+                                          .server_name = span_text(f->peer->id),
+                                          .h2 = true,
+                                          .fresh = f->again,
+                                          .connect_ms = ORIGIN_PEERS_CONNECT_MS,
+                                          .first_byte_ms = ORIGIN_PEERS_SILENCE_MS,
+                                          .idle_ms = f->errand.limits->origin_idle_ms,
+                                          .keepalive_ms =
+                                              f->errand.limits->origin_keepalive_ms};
+    r.body_bytes = 0;
+    arena_init(&a, f->errand.arena.cap_bytes);
+    if (origin_errand_copy_list(&f->errand.request.fields, &a, &r.fields) &&
+        cache_intake_request_fields(&f->intake, &r.fields, &a) &&
+        f->errand.functions->to_peer(f->errand.copy, f->peers.hops + 1, &r, &a))
+        link = io_link_start(f->links, &target, &r, &link_functions, f);
+    arena_fini(&a);
+    return link;
+}
+
+static void ask_peer(struct origin_fetch *f)
+{
+    if (!f->again)
+        f->peer = f->peers.at[f->peer_next++];
+    f->sent = false;
+    f->link = link_to_peer(f);
+    if (!f->link) {
+        f->again = false;
+        io_loop_soon(f->loop, &f->attempt_task, on_attempt);
+        return;
+    }
+    atomic_fetch_add_explicit(&f->peer->open, 1, memory_order_relaxed);
+    io_timer_set(&f->sign, f->loop->now_ms + ORIGIN_PEERS_SIGN_MS);
+}
+
+static void on_attempt(struct io_task *t)
+{
+    struct origin_fetch *f = CONTAINER_OF(t, struct origin_fetch, attempt_task);
+    if (f->again ? f->peer != NULL : f->peer_next < f->peers.count)
+        ask_peer(f);
+    else
+        ask_origin(f);
+}
+
+static void peer_failed(struct origin_fetch *f, const char *why)
+{
+    note_peer(f, COUNTER_PEER_FETCHES_FAILED, why);
+    origin_peer_was_silent(f->peer, f->loop->now_ms);
+    io_loop_soon(f->loop, &f->attempt_task, on_attempt);
+}
+
+static void on_no_sign(struct io_timer *t)
+{
+    struct origin_fetch *f = CONTAINER_OF(t, struct origin_fetch, sign);
+    drop_link(f);
+    peer_failed(f, "no_sign");
+}
+
+/* It ended without a head. */
+static void peer_ended(struct origin_fetch *f, enum io_link_failure why, bool reused,
+                       bool answered)
+{
+    bool closed_meanwhile = reused && !answered && why == IO_LINK_CLOSED && !f->again;
+    f->again = closed_meanwhile;
+    if (closed_meanwhile)
+        io_loop_soon(f->loop, &f->attempt_task, on_attempt);
+    else
+        peer_failed(f, origin_failure_text(why));
+}
+
+/* What it says is no answer, or may be too old: nobody else of the kind is asked. */
+static void refuse_peer(struct origin_fetch *f, const char *why)
+{
+    note_peer(f, COUNTER_PEER_FETCHES_REFUSED, why);
+    drop_link(f);
+    f->figures.status = 0;
+    f->figures.first_byte_ms = -1;
+    f->peer_next = f->peers.count;
+    io_loop_soon(f->loop, &f->attempt_task, on_attempt);
+}
+
+/* Takes the vector out of the head. False: there is none. */
+static bool read_vector(struct origin_fetch *f, struct http_response *r, uint64_t *out_oldest)
+{
+    uint8_t vector[VECTOR_BYTES_MAX];
+    size_t len;
+    const struct http_field *field =
+        http_fields_find_text(&r->fields, SPAN(ORIGIN_PEER_VECTOR));
+    if (!field || crypto_base64_decode(field->value, vector, sizeof vector, &len) != ERR_OK)
+        return false;
+    *out_oldest =
+        cluster_recent_oldest_unknown_to(f->peers.recent, span_of(vector, len), io_loop_us());
+    http_fields_remove_text(&r->fields, SPAN(ORIGIN_PEER_VECTOR));
+    return true;
+}
+
+static void take_response(struct origin_fetch *f, const struct http_response *r);
+
+static void on_peer_response(struct origin_fetch *f, struct http_response *r, struct arena *a)
+{
+    uint64_t oldest;
+    if (!read_vector(f, r, &oldest) || !f->errand.functions->from_peer(f->errand.copy, r, a)) {
+        refuse_peer(f, "no_answer");
+        return;
+    }
+    cache_intake_from_peer(&f->intake, oldest);
+    take_response(f, r);
+}
+
+/* ---- an attempt's end */
 
 /* An attempt ended without a head. */
 static void try_again(struct origin_fetch *f, enum io_link_failure why, bool reused,
@@ -291,26 +438,25 @@ static void take_interim(struct origin_fetch *f, struct http_response *r, struct
         return;
     }
     /* RFC 9110 10.1.1: 100 is between the origin and us; the client has had its own. */
-    if (r->status != 100 &&
-        f->errand.functions->incoming(f->errand.copy, f->server->conf, r, a))
+    bool passed_on =
+        f->peer ? r->status != 102 && f->errand.functions->from_peer(f->errand.copy, r, a)
+                : f->errand.functions->incoming(f->errand.copy, f->server->conf, r, a);
+    if (r->status != 100 && passed_on)
         cache_intake_interim(&f->intake, r);
 }
 
-static void on_response(void *user, struct http_response *r, struct arena *a)
+static void take_response(struct origin_fetch *f, const struct http_response *r)
 {
-    struct origin_fetch *f = user;
-    if (r->status < 200) {
-        take_interim(f, r, a);
-        return;
-    }
-    f->figures.status = r->status;
-    f->figures.first_byte_ms = f->loop->now_ms - f->began_ms;
-    f->body_left = r->body_absent ? 0 : r->body_bytes;
-    if (!f->errand.functions->incoming(f->errand.copy, f->server->conf, r, a)) {
-        refuse(f);
-        return;
-    }
     enum cache_take take = cache_intake_response(&f->intake, r, f->loop->now_s);
+    if (take == CACHE_TAKE_REFUSED) {
+        refuse_peer(f, NULL); /* a purge is on its way to it */
+        return;
+    }
+    if (f->peer) {
+        counter_add(COUNTER_PEER_FETCHES_TAKEN, 1);
+        must(span_copy(span_text(f->peer->id), f->figures.peer, sizeof(f->figures.peer)) ==
+             ERR_OK);
+    }
     f->phase = FILLING;
     if (take == CACHE_TAKE_DONE)
         drain(f);
@@ -318,10 +464,36 @@ static void on_response(void *user, struct http_response *r, struct arena *a)
         leave_if_done(f);
 }
 
+static void on_response(void *user, struct http_response *r, struct arena *a)
+{
+    struct origin_fetch *f = user;
+    if (f->peer) {
+        io_timer_set(&f->sign, 0);
+        origin_peer_answered(f->peer);
+    }
+    if (r->status < 200) {
+        take_interim(f, r, a);
+        return;
+    }
+    f->figures.status = r->status;
+    f->figures.first_byte_ms = f->loop->now_ms - f->began_ms;
+    f->body_left = r->body_absent ? 0 : r->body_bytes;
+    if (f->peer) {
+        on_peer_response(f, r, a);
+        return;
+    }
+    if (!f->errand.functions->incoming(f->errand.copy, f->server->conf, r, a)) {
+        refuse(f);
+        return;
+    }
+    take_response(f, r);
+}
+
 static void on_body(void *user, struct span bytes)
 {
     struct origin_fetch *f = user;
-    counter_add(COUNTER_ORIGIN_BYTES, bytes.len);
+    if (!f->peer)
+        counter_add(COUNTER_ORIGIN_BYTES, bytes.len);
     if (f->body_left != HTTP_LENGTH_UNKNOWN)
         f->body_left -= (int64_t)bytes.len;
     if (f->phase == DRAINING) {
@@ -351,7 +523,10 @@ static void on_ended(void *user, enum io_link_failure why, bool reused, bool ans
     drop_server(f);
     switch (f->phase) {
     case ASKING:
-        try_again(f, why, reused, answered);
+        if (f->peer)
+            peer_ended(f, why, reused, answered);
+        else
+            try_again(f, why, reused, answered);
         return;
     case FILLING:
         if (why == IO_LINK_OK) {
@@ -401,6 +576,9 @@ static struct origin_fetch *create(const struct origin_fetch_start *s)
     f->turn = atomic_fetch_add_explicit(&s->origin->next, 1, memory_order_relaxed);
     f->has_body = s->has_body && s->ask->request->body_bytes != 0;
     f->began_ms = s->loop->now_ms;
+    io_timer_init(&f->sign, s->loop, on_no_sign);
+    if (s->peers)
+        f->peers = *s->peers;
     f->figures = (struct origin_fetch_figures){.server = "", .first_byte_ms = -1};
     f->prev = &s->fetches->first;
     f->next = s->fetches->first;

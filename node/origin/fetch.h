@@ -5,6 +5,10 @@
  * client and server is the owner's to say (`outgoing`, `incoming`); what becomes of the
  * response is cache/intake's.
  *
+ * What other nodes may have is asked of them first (origin/peers.h): who is silent, breaks,
+ * says what is no answer, or what may be older than a purge that this node knows
+ * (cache/peer.h), is passed over, and the origin has the last word.
+ *
  * Thread: its loop's.
  * Owns: itself, an arena, the link, the intake, counts on origin and setup; freed when the
  *       intake has let go.
@@ -15,7 +19,9 @@
 
 #include "cache/intake.h"
 #include "node/io/link_ev.h"
+#include "node/io/tls_peer.h"
 #include "node/origin/origin.h"
+#include "node/origin/peers.h"
 
 #define ORIGIN_FETCH_DRAIN_BYTES 65536
 
@@ -35,7 +41,23 @@ struct origin_fetch_functions {
     /* Rewrites a response (also an interim one) before the cache sees it. */
     bool (*incoming)(void *copy, const struct conf_origin_server *server,
                      struct http_response *r, struct arena *a);
+    /* The same towards another node, which will have been asked over `hops`, and from it. */
+    bool (*to_peer)(void *copy, unsigned hops, struct http_request *r, struct arena *a);
+    bool (*from_peer)(void *copy, struct http_response *r, struct arena *a);
 };
+/* Other nodes to be asked first. */
+struct cluster_recent;
+struct origin_fetch_peers {
+    struct origin_peer *at[ORIGIN_PEERS_ASKED_MAX]; /* counts are taken */
+    uint32_t count;
+    unsigned hops;                 /* made already */
+    struct io_tls_context *tls;    /* in the setup */
+    struct cluster_recent *recent; /* any thread */
+};
+/* In a peer's answer: its version vector (cluster/vector.h) in base64. Without it the answer is
+ * none: of the peer itself, about a failure. */
+#define ORIGIN_PEER_VECTOR "perigee-vector"
+#define ORIGIN_PEER_HOPS "perigee-hops" /* in a request to a peer */
 /* For the exchange that began it, while it is attached. */
 struct origin_fetch_watcher {
     void (*body_room)(void *user); /* request body is wanted (again) */
@@ -47,7 +69,8 @@ struct origin_fetch_figures { /* for the access log, once known */
     const char *server;    /* authority of the last server asked; "" = none; lives with setup */
     int64_t first_byte_ms; /* from the start to the final head; -1: none came */
     uint32_t attempts;
-    unsigned status; /* of the origin; 0: none */
+    unsigned status;                   /* of the origin; 0: none */
+    char peer[IO_TLS_PEER_ID_MAX + 1]; /* the node whose answer it is; "" = the origin's */
 };
 
 struct origin_fetch_start {
@@ -67,7 +90,8 @@ struct origin_fetch_start {
     size_t copy_bytes;
     /* Puts what `copy` borrows from the exchange into the fetch's arena. */
     bool (*own)(void *copy, const struct http_request *copied_request, struct arena *a);
-    bool has_body; /* the request's body comes by origin_fetch_body */
+    bool has_body;                          /* the request's body comes by origin_fetch_body */
+    const struct origin_fetch_peers *peers; /* NULL: none; not with a body */
     const struct origin_fetch_watcher *watcher; /* NULL: in the background */
 };
 /* Never calls back from inside. When it cannot even begin, the fill fails (the reader hears

@@ -10,30 +10,33 @@ from harness import wait_until
 class Crew:
     """Nodes n1, n2, ... in front of one origin; names: those that are to run at first."""
 
-    def __init__(self, make_node, origin, folder, count=3, how=None, **cluster):
-        self.origin, self.nodes, self.places = origin, {}, {}
+    def __init__(self, make_node, origin, folder, count=3, how=None, routes=None, nodes=None,
+                 **cluster):
+        self.origin, self.nodes, self.places, self.routes = origin, {}, {}, routes
+        self.node_sections, self.cluster = nodes or {}, {**(how or {}), **cluster}
         self.key = gossip.new_key()
         self.secret = gossip.secret(folder, self.key, name="cluster-secret")
         for i in range(count):
             self.places["n%d" % (i + 1)] = (gossip.free_host(), gossip.free_port(),
                                             harness.free_port())
         for name in self.places:
-            self.nodes[name] = make_node(self.config(name, **{**(how or {}), **cluster}),
-                                         start=False)
+            self.nodes[name] = make_node(self.config(name), start=False)
             self.nodes[name].start()
         self.wait_together()
 
-    def config(self, name, node=None, sections=None, **cluster):
+    def config(self, name, **sections):
         host, port, peer_port = self.places[name]
         join = ["%s:%d" % place[:2] for other, place in self.places.items() if other != name]
         return harness.config(
             self.origin.port,
-            node={"id": name, "workers": 1, "data_dir": "@FOLDER@/data", **(node or {})},
+            node={"id": name, "workers": 1, "data_dir": "@FOLDER@/data", **self.node_sections.get(name, {})},
             cluster={"listen": "%s:%d" % (host, port), "profile": "lan", "join": join,
                      "peer_listen": "%s:%d" % (host, peer_port), "secret_file": self.secret,
-                     **cluster},
-            sites=[{"name": "all", "hosts": ["*"], "purge_from": ["127.0.0.0/8"]}],
-            limits={"drain": "200ms"}, **(sections or {}))
+                     "purge_log": {"max": "16MiB"},
+                     **self.cluster},
+            sites=[{"name": "all", "hosts": ["*"], "purge_from": ["127.0.0.0/8"],
+                    **({"routes": self.routes} if self.routes else {})}],
+            limits={"drain": "200ms"}, **sections)
 
     def __getitem__(self, name):
         return self.nodes[name]

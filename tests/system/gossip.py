@@ -67,7 +67,7 @@ def member(name, host, port, join=(), node=None, **cluster):
         "cache": {"memory": "16MiB", "disk": {"size": "0B"}},
         "admin": {"listen": "127.0.0.1:@ADMIN@"},
         "cluster": {"listen": "%s:%d" % (host, port), "profile": "lan", "join": list(join),
-                    **cluster},
+                    "purge_log": {"max": "16MiB"}, **cluster},
     }
 
 

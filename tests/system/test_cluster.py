@@ -30,7 +30,8 @@ def pair(make_node, **how):
 def test_two_nodes_see_each_other(make_node, key_file):
     told = {"region": "eu", "place": [50.11, -8.68], "addresses": ["203.0.113.1", "2001:db8::1"],
             "capacity": 3}
-    first = Member(make_node, "n1", node=told, secret_file=key_file, peer_listen=":7947")
+    port = harness.free_port()
+    first = Member(make_node, "n1", node=told, secret_file=key_file, peer_listen=":%d" % port)
     second = Member(make_node, "n2", join=[first.address], secret_file=key_file)
     for one in (first, second):
         wait_states(one, {"n1": "alive", "n2": "alive"})
@@ -38,13 +39,15 @@ def test_two_nodes_see_each_other(make_node, key_file):
     assert seen["region"] == "eu" and seen["place"] == [50.11, -8.68], seen
     assert seen["addresses"] == ["203.0.113.1", "2001:db8::1"] and seen["capacity"] == 3, seen
     assert seen["address"] == first.address and not seen["me"] and seen["perigee"], seen
-    assert seen["peer"] == "%s:7947" % first.host and not seen["drain"], seen
+    assert seen["peer"] == "%s:%d" % (first.host, port) and not seen["drain"], seen
     assert nodes(second)["n2"]["me"] and "peer" not in nodes(second)["n2"]
     wait_until(lambda: nodes(second)["n1"].get("rtt_us", 0) > 0, "a round trip is known")
     wait_until(lambda: "load" in nodes(second)["n1"], "its load is known")
     assert "event=joined seed=%s" % first.host in second.log
-    assert second.status()["cluster"] == {"on": True, "alive": 2, "failed": 0, "seeds_left": 0,
-                                          "keys": "secret_file", "id_taken": False}
+    wait_until(lambda: second.status()["cluster"] == {
+        "on": True, "alive": 2, "failed": 0, "seeds_left": 0, "keys": "secret_file",
+        "id_taken": False, "log_behind": False, "purge_members": 2, "purge_unreachable": 0,
+        "purges_waiting": 0}, "it is well")
 
 
 def test_nodes_for_people_and_programs(make_node, key_file):

@@ -89,12 +89,14 @@ static const struct said_row rows[] = {
     {SMALLEST "cluster: off\n", "", "no cluster, said so"},
     {SMALLEST "cluster: on\n", "f:4:10: \"cluster\" wants a section or off\n",
      "a word where a section is due"},
-    {SMALLEST "cluster: { shield: eu, purge_log: {} }\n",
-     "f:4:10: warning: gossip is in the clear, and whoever reaches it may join: give "
-     "\"secret_file\"\n"
-     "f:4:12: \"shield\" is not built yet: it comes with requests between nodes\n"
-     "f:4:24: \"purge_log\" is not built yet: it comes with purges across the cluster\n",
-     "planned"},
+    {SMALLEST "cluster: { shield: eu, purge_log: { keep: 1d, max: 64MiB }, secret_file: k }\n",
+     "", "what it keeps"},
+    {SMALLEST
+     "cluster: { secret_file: k, purge_log: { keep: 1s, max: 1KiB }, shield: \"e u\" }\n",
+     "f:4:47: \"keep\": 1s is out of range, 1h to 3650d\n"
+     "f:4:56: \"max\": 1KiB is out of range, 16MiB to 1TiB\n"
+     "f:4:72: \"shield\": \"e u\" is no name: only letters, digits, \"_\", \".\" and \"-\"\n",
+     "too little"},
     {SMALLEST
      "cluster: { secret_file: k, join: [a, \"b:1\", \"[::1]\", \"[::1]:2\", 192.0.2.1] "
      "}\n",
@@ -340,10 +342,11 @@ static const struct said_row rows[] = {
     {ROUTE("respond: { status: 199 }"), "f:3:55: \"status\": 199 is out of range, 200 to 599\n",
      "no final status"},
     {ROUTE("respond: {}"), "f:3:45: \"status\" is missing\n", "no status"},
-    {ROUTE("rate: { per: ip }, peers: false"),
+    {ROUTE("peers: false"), "", "never through another node"},
+    {ROUTE("rate: { per: ip }, peers: maybe"),
      "f:3:36: \"rate\" is not built yet: rate limits come later\n"
-     "f:3:55: \"peers\" is not built yet: it comes with the cluster\n",
-     "planned"},
+     "f:3:62: \"peers\": \"maybe\" is not true or false (or on, off)\n",
+     "planned, and no switch"},
     {SMALLEST "logs: { access: { path: x, format: clf, sample: {} } }\n",
      "f:4:36: \"format\": \"clf\" is not one of: json\n"
      "f:4:41: \"sample\" is not built yet: every request is logged\n",

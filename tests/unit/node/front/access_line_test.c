@@ -53,7 +53,8 @@ static void the_whole_line(void **state)
         "example\","
         "\"method\":\"GET\",\"path\":\"/x?y\",\"status\":200,\"bytes\":1024,\"cache\":\"hit\","
         "\"site\":\"www\",\"id\":\"0123456789abcdef\",\"total_us\":310,\"head_us\":0,"
-        "\"origin_us\":null,\"origin\":\"\",\"attempts\":4294967295,\"bytes_in\":7,"
+        "\"origin_us\":null,\"origin\":\"\",\"peer\":\"\",\"attempts\":4294967295,\"bytes_in\":"
+        "7,"
         "\"tls\":\"TLSv1.3\",\"http\":\"2\",\"whole\":true,\"fault\":\"\","
         "\"user_agent\":\"curl/8\",\"referer\":\"\"}\n");
 }
@@ -67,7 +68,8 @@ static void nothing_known(void **state)
         "{\"time\":\"1970-01-01T00:00:00.000Z\",\"client\":\"-\",\"host\":\"\",\"method\":\"\","
         "\"path\":\"\",\"status\":0,\"bytes\":0,\"cache\":\"\",\"site\":\"\","
         "\"id\":\"0000000000000000\",\"total_us\":null,\"head_us\":null,\"origin_us\":0,"
-        "\"origin\":\"\",\"attempts\":0,\"bytes_in\":0,\"tls\":\"\",\"http\":\"\","
+        "\"origin\":\"\",\"peer\":\"\",\"attempts\":0,\"bytes_in\":0,\"tls\":\"\",\"http\":"
+        "\"\","
         "\"whole\":false,\"fault\":\"\",\"user_agent\":\"\",\"referer\":\"\"}\n");
 }
 

@@ -217,7 +217,25 @@ static bool stage_incoming(void *copy, const struct conf_origin_server *server,
            http_fields_add(&r->fields, a, SPAN("x-in"), SPAN("1"));
 }
 
-static const struct origin_fetch_functions stage_functions = {stage_outgoing, stage_incoming};
+static bool stage_to_peer(void *copy, unsigned hops, struct http_request *r, struct arena *a)
+{
+    struct copied *c = copy;
+    struct span text;
+    ++*c->calls;
+    r->scheme = SPAN("https");
+    r->authority = SPAN("a.example");
+    return arena_printf(a, &text, "%u", hops) &&
+           http_fields_add(&r->fields, a, SPAN(ORIGIN_PEER_HOPS), text);
+}
+
+static bool stage_from_peer(void *copy, struct http_response *r, struct arena *a)
+{
+    (void)copy;
+    return http_fields_add(&r->fields, a, SPAN("x-from-peer"), SPAN("1"));
+}
+
+static const struct origin_fetch_functions stage_functions = {stage_outgoing, stage_incoming,
+                                                              stage_to_peer, stage_from_peer};
 
 static void asked_give(struct asked *a)
 {
