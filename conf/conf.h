@@ -85,10 +85,11 @@ struct conf_listener {
     const char *name;
     struct addr address;
     struct conf_place place;
-    bool redirect_https; /* answer 308 to https instead of serving */
-    bool tls;            /* has a tls: section */
-    bool h2, h1;         /* protocols; h2 only with tls */
-    int tls_min;         /* 12 or 13 */
+    bool redirect_https;  /* answer 308 to https instead of serving */
+    bool tls;             /* has a tls: section */
+    bool h2, h1;          /* protocols; h2 only with tls */
+    int tls_min;          /* 12 or 13 */
+    bool tickets_cluster; /* tickets resume on every node that has the secret */
     struct conf_certificate *certificates;
     uint32_t certificate_count;
     struct addr_prefix *trusted_proxies;

@@ -120,6 +120,8 @@ static const struct conf_setting certificate_settings[] = {
 static const struct conf_section certificate = ELEMENT(certificate_settings, conf_certificate);
 
 static const struct conf_choice tls_versions[] = {{"1.2", 12, false}, {"1.3", 13, false}, {0}};
+static const struct conf_choice ticket_choices[] = {
+    {"cluster", true, false}, {"node", false, false}, {0}};
 static const struct conf_setting listener_tls_settings[] = {
     {.key = "certificates", .kind = CONF_LIST,
      MANY(conf_listener, certificates, certificate_count), .max = 1000, .required = true,
@@ -127,7 +129,11 @@ static const struct conf_setting listener_tls_settings[] = {
      .help = "Picked by the client's server name; the first one is for all others."},
     {.key = "min", .kind = CONF_CHOICE, FIELD(conf_listener, tls_min), .fallback = "1.2",
      .choices = tls_versions, .help = "The oldest TLS version that is accepted."},
-    UNBUILT("tickets", "tickets are always made with keys of this node alone"),
+    {.key = "tickets", .kind = CONF_CHOICE, FIELD(conf_listener, tickets_cluster),
+     .fallback = "cluster", .choices = ticket_choices,
+     .help = "Session tickets of TLS 1.3 resume on every node with the same `secret_file` and a "
+             "listener of the same name (cluster), or on this one alone (node). Those of TLS "
+             "1.2 always on this one alone."},
 };
 static const struct conf_section listener_tls = SECTION(listener_tls_settings, conf_listener);
 

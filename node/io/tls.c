@@ -11,7 +11,6 @@
 #include "node/io/tls_core.h"
 
 #define NAME_MAX_BYTES 255
-#define TICKET_KEY_BYTES 80 /* what OpenSSL 3.0 takes: name, HMAC key, AES key */
 
 /* ---- one BIO for all connections of a loop */
 
@@ -47,7 +46,6 @@ static long scratch_ctrl(BIO *b, int command, long number, void *ptr)
 }
 
 static BIO_METHOD *scratch_method;
-static unsigned char ticket_key[TICKET_KEY_BYTES];
 static pthread_once_t process_once = PTHREAD_ONCE_INIT;
 
 /* Written once, before any loop runs. */
@@ -57,7 +55,6 @@ static void process_init(void)
     must(scratch_method && BIO_meth_set_read(scratch_method, scratch_read) &&
          BIO_meth_set_write(scratch_method, scratch_write) &&
          BIO_meth_set_ctrl(scratch_method, scratch_ctrl));
-    crypto_random(ticket_key, sizeof(ticket_key));
 }
 
 void io_tls_scratch_init(struct io_tls_scratch *s)
@@ -180,6 +177,7 @@ static void destroy(struct snapshot *s)
     free(c->of);
     io_certs_drop(c->certs);
     io_tls_peer_destroy(c->peer);
+    io_tls_tickets_destroy(c->tickets);
     free(c->listener);
     free(c);
 }
@@ -247,7 +245,7 @@ static struct io_tls_context *server_create(const char *listener, int tls_min, b
         SSL_CTX *x = c->of[i];
         io_tls_context_set(x, tls_min);
         SSL_CTX_set_num_tickets(x, 1);
-        must(SSL_CTX_set_tlsext_ticket_keys(x, ticket_key, sizeof(ticket_key)) == 1);
+        io_tls_tickets_set(x);
         must(SSL_CTX_set_session_ticket_cb(x, on_ticket_made, on_ticket_shown, NULL) == 1);
         SSL_CTX_set_client_hello_cb(x, on_client_hello, c);
         SSL_CTX_set_tlsext_servername_callback(x, on_server_name);
@@ -261,9 +259,13 @@ static struct io_tls_context *server_create(const char *listener, int tls_min, b
 }
 
 struct io_tls_context *io_tls_server_create(const struct conf_listener *l,
-                                            struct io_certs *certs, struct conf_faults *faults)
+                                            struct io_certs *certs, struct io_secrets *tickets,
+                                            struct conf_faults *faults)
 {
-    return server_create(l->name, l->tls_min, l->h2, l->h1, certs, faults);
+    struct io_tls_context *c = server_create(l->name, l->tls_min, l->h2, l->h1, certs, faults);
+    if (c)
+        c->tickets = io_tls_tickets_create(tickets);
+    return c;
 }
 
 struct io_tls_context *io_tls_admin_create(const struct conf_admin *a,

@@ -13,12 +13,15 @@
 #include "conf/conf.h"
 
 struct io_certs;
+struct io_secrets;
 struct io_tls_context;
 
-/* For a listener. `certs` is counted. Faults (unreadable key, no match) go into the list with
- * the place of the setting. NULL on error. */
+/* For a listener. `certs` is counted; so are the secrets, whose tickets of TLS 1.3 every node
+ * with them resumes (NULL: only this process). Faults (unreadable key, no match) go into the
+ * list with the place of the setting. NULL on error. */
 struct io_tls_context *io_tls_server_create(const struct conf_listener *l,
-                                            struct io_certs *certs, struct conf_faults *faults);
+                                            struct io_certs *certs, struct io_secrets *tickets,
+                                            struct conf_faults *faults);
 /* A server context for the admin listener. */
 struct io_tls_context *io_tls_admin_create(const struct conf_admin *a,
                                            struct conf_faults *faults);

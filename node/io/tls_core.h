@@ -1,6 +1,7 @@
 /* node/io/tls_core.h - the inside of TLS contexts and connections, for tls*.c alone.
  *
  * tls.c: contexts with certificates, one connection. tls_peer.c: contexts between nodes.
+ * tls_tickets.c: keys of session tickets.
  *
  * Thread: see tls.h.
  */
@@ -12,7 +13,8 @@
 #include "node/io/tls.h"
 #include "node/io/tls_peer.h"
 
-struct io_tls_peer; /* what a context between nodes knows */
+struct io_tls_peer;    /* what a context between nodes knows */
+struct io_tls_tickets; /* keys that all nodes have */
 
 struct io_tls_context {
     struct snapshot counted;
@@ -22,8 +24,9 @@ struct io_tls_context {
     uint32_t count;
     unsigned char alpn[16]; /* length-prefixed names, best first */
     unsigned alpn_len;
-    char *listener;           /* tickets of one listener are not for another */
-    struct io_tls_peer *peer; /* NULL: with certificates */
+    char *listener;                 /* tickets of one listener are not for another */
+    struct io_tls_tickets *tickets; /* NULL: this process's own key */
+    struct io_tls_peer *peer;       /* NULL: with certificates */
 };
 
 struct io_tls {
@@ -40,6 +43,11 @@ void io_tls_context_set(SSL_CTX *x, int tls_min);
 /* SSL_CTX_set_alpn_select_cb's, with the context. */
 int io_tls_context_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                         const unsigned char *theirs, unsigned theirs_len, void *context);
+
+/* Which keys a server's tickets are made and opened with. */
+void io_tls_tickets_set(SSL_CTX *x);
+struct io_tls_tickets *io_tls_tickets_create(struct io_secrets *secrets); /* NULL for NULL */
+void io_tls_tickets_destroy(struct io_tls_tickets *k);                    /* NULL ok */
 
 void io_tls_peer_destroy(struct io_tls_peer *p); /* NULL ok */
 /* Is `name` a node that can be asked for? */

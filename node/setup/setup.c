@@ -49,7 +49,7 @@ static void make_origins(struct setup *s, const struct setup *old, struct conf_f
 
 /* Always made anew: the files may have changed under the same names. */
 static struct io_tls_context *make_tls(const struct conf_listener *l,
-                                       struct conf_faults *faults)
+                                       struct io_secrets *secrets, struct conf_faults *faults)
 {
     if (l->certificate_count == 0) {
         conf_fault_add(faults, l->place, "\"tls\" without a certificate");
@@ -58,7 +58,8 @@ static struct io_tls_context *make_tls(const struct conf_listener *l,
     struct io_certs *certs = io_certs_create(l->certificates, l->certificate_count, faults);
     if (!certs)
         return NULL;
-    struct io_tls_context *tls = io_tls_server_create(l, certs, faults);
+    struct io_tls_context *tls =
+        io_tls_server_create(l, certs, l->tickets_cluster ? secrets : NULL, faults);
     io_certs_drop(certs);
     return tls;
 }
@@ -81,7 +82,7 @@ static void make_listeners(struct setup *s, struct conf_faults *faults)
         l->conf = c;
         l->https_port = https_port;
         if (c->tls)
-            l->tls = make_tls(c, faults);
+            l->tls = make_tls(c, s->secrets, faults);
         if (c->trusted_proxy_count > 0)
             l->trusted_proxies = cidr_create_set(c->trusted_proxies, c->trusted_proxy_count);
     }

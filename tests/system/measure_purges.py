@@ -8,6 +8,8 @@ chaos    Five nodes and an origin, each in a network namespace (lab.py). Clients
          all the time; what they get carries its version. A version is raised at the origin, then
          purged at some node; when the answer is 200, every node that runs is asked at once, and
          all clients must see that version or a later one from then on: anything older is stale.
+         A node that was killed, stopped or frozen must know, or revalidate, what was answered 200
+         or 202 before it went on, from its first answer on.
          A 202 is followed until all have confirmed, which counts like a 200. Meanwhile one fault
          after the other: kill -9, SIGSTOP, link down, silent and one-way partitions, restarts, a
          full disk. Told: stale answers (there must be none), answers by kind, how long 200 took
@@ -55,6 +57,8 @@ class Store:
         self.lock = threading.Lock()
         self.now = [1] * KEYS
         self.floor = [0] * KEYS
+        self.answered = [0] * KEYS  # 200 or 202
+        self.of_node = {}           # name: its floors since it was away
 
     def answer(self, x):
         key = int(x.request.path.rpartition("/")[2])
@@ -70,6 +74,18 @@ class Store:
     def raise_floor(self, key, version):
         with self.lock:
             self.floor[key] = max(self.floor[key], version)
+
+    def was_answered(self, key, version):
+        with self.lock:
+            self.answered[key] = max(self.answered[key], version)
+
+    def comes_back(self, name):
+        """Just before a node that was away goes on."""
+        with self.lock:
+            self.of_node[name] = list(self.answered)
+
+    def floor_at(self, name, key):
+        return max(self.floor[key], self.of_node[name][key] if name in self.of_node else 0)
 
 
 class Scene:
@@ -155,7 +171,7 @@ class Scene:
 
     def ask(self, client, name, key):
         """None, or what is wrong."""
-        floor, phase = self.store.floor[key], self.phase
+        floor, phase = self.store.floor_at(name, key), self.phase
         began = time.monotonic()
         response = client.get("/k/%d" % key)
         if response.status != 200:
@@ -215,6 +231,8 @@ class Scene:
         self.counts["purge", answer.status] += 1
         if phase == "steady" and self.phase == "steady":
             self.took[answer.status].append(took)
+        if answer.status in (200, 202):
+            self.store.was_answered(key, version)
         if answer.status == 200:
             self.store.raise_floor(key, version)
             self.check_all(key)
@@ -269,12 +287,14 @@ class Scene:
         self.nodes[name].kill()
         self.phase = "dead"
         self.stop.wait(4)
+        self.store.comes_back(name)
         self.nodes[name].start()
 
     def freeze(self, name, *_):
         self.faulty.add(name)
         self.nodes[name].send_signal(signal.SIGSTOP)
         self.stop.wait(self.random.uniform(1, 6))
+        self.store.comes_back(name)
         self.nodes[name].send_signal(signal.SIGCONT)
 
     def link_down(self, name, *_):
@@ -300,6 +320,7 @@ class Scene:
         self.faulty.add(name)
         self.nodes[name].stop()
         self.stop.wait(1)
+        self.store.comes_back(name)
         self.nodes[name].start()
 
     def full_disk(self, name, *_):

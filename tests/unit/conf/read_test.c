@@ -202,10 +202,9 @@ static const struct said_row rows[] = {
      "f:1:44: \"min\": \"1.1\" is not one of: 1.2, 1.3\n", "too old"},
     {TLS("min: \"1.2\""), "f:1:37: \"certificates\" is missing\n", "no certificate"},
     {TLS("certificates: []"), "f:1:53: \"certificates\" is empty\n", "an empty list"},
-    {TLS("certificates: [{ cert: a, key: b }], tickets: cluster"),
-     "f:1:76: \"tickets\" is not built yet: tickets are always made with keys of this node "
-     "alone\n",
-     "planned"},
+    {TLS("certificates: [{ cert: a, key: b }], tickets: cluster"), "", "of all nodes"},
+    {TLS("certificates: [{ cert: a, key: b }], tickets: all"),
+     "f:1:85: \"tickets\": \"all\" is not one of: cluster, node\n", "no such tickets"},
     {LISTENERS "origins: {}\n" SITES, "f:2:10: \"origins\" wants 1 to 1000 sections by name\n",
      "no origin"},
     {LISTENERS "origins: { app: { servers: [] } }\n" SITES, "f:2:28: \"servers\" is empty\n",

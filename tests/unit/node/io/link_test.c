@@ -1033,7 +1033,7 @@ static int make(void **state)
     struct conf_faults faults = {0};
     struct io_certs *certs = io_certs_create(&one, 1, &faults);
     assert_non_null(certs);
-    server_tls = io_tls_server_create(&web, certs, &faults);
+    server_tls = io_tls_server_create(&web, certs, NULL, &faults);
     io_certs_drop(certs);
     client_tls = io_tls_client_create(fixture_path("a.crt"), true, one.place, &faults);
     assert_true(server_tls && client_tls);

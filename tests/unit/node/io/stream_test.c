@@ -736,7 +736,7 @@ static void test_resumption_after_reload(void **state)
         visit(&first);
         struct conf_listener l = {.name = rows[i].listener, .h1 = true, .tls_min = 12};
         struct io_certs *certs = io_certs_create(&one, 1, &faults);
-        server_tls = io_tls_server_create(&l, certs, &faults);
+        server_tls = io_tls_server_create(&l, certs, NULL, &faults);
         io_certs_drop(certs);
         struct visit second = {.name = "b.example", .session = first.ticket};
         visit(&second);
@@ -817,7 +817,7 @@ static int make(void **state)
     struct conf_faults faults = {0};
     struct io_certs *certs = io_certs_create(list, 2, &faults);
     assert_non_null(certs);
-    server_tls = io_tls_server_create(&l, certs, &faults);
+    server_tls = io_tls_server_create(&l, certs, NULL, &faults);
     io_certs_drop(certs);
     client_tls =
         io_tls_client_create(fixture_path("a.crt"), true, (struct conf_place){0}, &faults);

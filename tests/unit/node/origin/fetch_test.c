@@ -1041,7 +1041,7 @@ static void over_tls(void **state)
         struct conf_listener web = {.name = "web", .tls = true, .h1 = true, .tls_min = 12};
         struct io_certs *certs = io_certs_create(&one, 1, &faults);
         assert_non_null(certs);
-        s.tls = io_tls_server_create(&web, certs, &faults);
+        s.tls = io_tls_server_create(&web, certs, NULL, &faults);
         io_certs_drop(certs);
         struct io_listener *l =
             io_listen_start(loop.loop, servers[0].listener, tls_accepted, &s);
