@@ -14,7 +14,7 @@ import harness
 FIELDS = {
     "time": str, "client": str, "host": str, "method": str, "path": str, "status": int,
     "bytes": int, "cache": str, "site": str, "id": str, "total_us": int, "head_us": int,
-    "origin_us": int, "origin": str, "attempts": int, "bytes_in": int, "tls": str,
+    "origin_us": int, "origin": str, "peer": str, "attempts": int, "bytes_in": int, "tls": str,
     "http": str, "whole": bool, "fault": str, "user_agent": str, "referer": str,
 }
 NULL = {"head_us", "origin_us"}  # where nothing was measured
