@@ -121,6 +121,8 @@ enum err cache_open(const struct cache_conf *conf, struct cache **out)
 {
     struct cache *c = must_alloc(sizeof(*c));
     c->control = conf->control;
+    c->invalidated = conf->invalidated;
+    c->user = conf->user;
     pthread_mutex_init(&c->tier.stalled_lock, NULL);
     /* First, because a store that is emptied while it opens says so. */
     c->tier.index = memory_index_create(&c->tier);

@@ -22,6 +22,8 @@ struct cache {
     struct memory_sweep *sweep;
     int64_t store_tick_ms;
     struct letter_mailbox *control;
+    void (*invalidated)(void *user, const struct purge *p, uint64_t apply_no);
+    void *user;
 };
 
 /* While this node may not know all purges: was it sent before that began? Then it counts as

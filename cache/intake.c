@@ -240,6 +240,33 @@ static void forget(struct cache_intake *i, struct span url)
     memory_object_drop(o);
 }
 
+static void tell_invalidated(struct cache_intake *i, enum purge_kind kind, struct span name,
+                             uint64_t apply_no)
+{
+    struct detail *d = i->detail;
+    struct purge p = {.kind = kind, .mode = PURGE_HARD, .selector = name};
+    if (kind == PURGE_TAG)
+        p.site = span_text(i->site->name);
+    else if (!arena_printf(&d->arena, &p.selector, "http://%.*s", SPAN_ARG(name)))
+        return;
+    if (i->cache->invalidated)
+        i->cache->invalidated(i->cache->user, &p, apply_no);
+}
+
+static void invalidate_groups(struct cache_intake *i, const struct policy_tags *groups)
+{
+    struct memory_purge p = {.kind = PURGE_TAG,
+                             .mode = PURGE_HARD,
+                             .site = span_text(i->site->name),
+                             .names = groups->at,
+                             .name_count = groups->count};
+    if (groups->count == 0)
+        return;
+    uint64_t no = memory_epoch_apply_now(tier_of(i)->epoch, &p);
+    for (uint32_t k = 0; k < groups->count; k++)
+        tell_invalidated(i, PURGE_TAG, groups->at[k], no);
+}
+
 static void invalidate(struct cache_intake *i, const struct http_response *r)
 {
     struct detail *d = i->detail;
@@ -249,9 +276,12 @@ static void invalidate(struct cache_intake *i, const struct http_response *r)
         return;
     struct memory_purge p = {
         .kind = PURGE_URL, .mode = PURGE_HARD, .names = gone.url, .name_count = gone.count};
-    (void)memory_epoch_apply_now(tier_of(i)->epoch, &p);
-    for (uint32_t k = 0; k < gone.count; k++)
+    uint64_t no = memory_epoch_apply_now(tier_of(i)->epoch, &p);
+    for (uint32_t k = 0; k < gone.count; k++) {
         forget(i, gone.url[k]);
+        tell_invalidated(i, PURGE_URL, gone.url[k], no);
+    }
+    invalidate_groups(i, &gone.groups);
 }
 
 static enum cache_take pass(struct cache_intake *i, const struct http_response *r,

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "node/drain.h"
 #include "node/front/access_log.h"
 #include "node/front/ask.h"
@@ -57,6 +59,7 @@ struct node {
     struct node_keys keys; /* of gossip, as the files say */
     struct node_cluster_ports cluster_ports;
     struct node_member *member; /* NULL: no cluster */
+    atomic_uint told;           /* invalidations on their way to control (node/spread.c) */
     struct node_peers *peers;   /* NULL: no cluster, or stopping */
     struct node_load load;
     struct node_crowd crowd;

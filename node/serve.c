@@ -104,7 +104,9 @@ static bool open_cache(struct node *n)
                                .path = conf->cache.disk_bytes ? conf->cache.path : "",
                                .purge_boot_no = log->boot_no,
                                .purge_log_id = span_of(log->log_id, sizeof log->log_id),
-                               .control = &n->loop->mailbox};
+                               .control = &n->loop->mailbox,
+                               .invalidated = conf->cluster.on ? node_spread_invalidated : NULL,
+                               .user = n};
     if (cache_open(&cache, &n->cache) != ERR_OK)
         return false;
     cache_tick(n->cache, n->loop->now_ms, n->loop->now_s);

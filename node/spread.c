@@ -1,5 +1,7 @@
 #include "node/spread.h"
 
+#include <stdlib.h>
+
 #include "base/log.h"
 #include "node/crowd.h"
 #include "node/io/loop_ev.h"
@@ -49,6 +51,46 @@ uint32_t node_spread_confs(void *node, const struct conf **out, uint32_t max)
             out[count++] = s->leaving->conf;
     return count;
 }
+
+/* --- what unsafe methods and groups made unusable here --- */
+
+struct told {
+    struct letter letter;
+    struct node *node;
+    struct purge purge; /* its texts follow */
+    char texts[];
+};
+
+static void hear(struct letter *l)
+{
+    struct told *t = CONTAINER_OF(l, struct told, letter);
+    atomic_fetch_sub(&t->node->told, 1);
+    node_purges_invalidated(t->node->purges, &t->purge);
+    free(t);
+}
+
+void node_spread_invalidated(void *node, const struct purge *p, uint64_t apply_no)
+{
+    struct node *n = node;
+    /* An owner that does not know it yet would bring the old object back. */
+    cluster_recent_add_unnumbered(node_purges_recent(n->purges), 0, apply_no, io_loop_us());
+    if (atomic_fetch_add(&n->told, 1) >= NODE_SPREAD_TOLD) {
+        atomic_fetch_sub(&n->told, 1);
+        return;
+    }
+    struct told *t = must_alloc(sizeof *t + p->selector.len + p->site.len);
+    char *site = t->texts + p->selector.len;
+    memcpy(t->texts, p->selector.ptr, p->selector.len);
+    if (p->site.len)
+        memcpy(site, p->site.ptr, p->site.len);
+    t->node = n;
+    t->purge = *p;
+    t->purge.selector = span_of(t->texts, p->selector.len);
+    t->purge.site = span_of(site, p->site.len);
+    letter_post(&n->loop->mailbox, &t->letter, hear);
+}
+
+/* --- requests between nodes --- */
 
 static void on_answered(void *user, uint64_t number, enum err result, struct span body)
 {

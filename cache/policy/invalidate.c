@@ -36,7 +36,8 @@ void policy_invalidate(const struct http_request *r, const struct policy_key *ke
                        const struct http_response *answer, const struct conf_cache_key *conf,
                        struct arena *a, struct policy_invalidated *out)
 {
-    out->count = 0;
+    struct span groups;
+    out->count = out->groups.count = 0;
     if (http_method_is_safe(r->method) || answer->status < 200 || answer->status > 399)
         return;
     add_once(out, key->url);
@@ -45,4 +46,8 @@ void policy_invalidate(const struct http_request *r, const struct policy_key *ke
     add_reference(&base, http_fields_find(&answer->fields, HTTP_NAME_LOCATION), conf, a, out);
     add_reference(&base, http_fields_find(&answer->fields, HTTP_NAME_CONTENT_LOCATION), conf, a,
                   out);
+    /* Over the limit, those that fit; without it in a wrong one, none. */
+    if (http_fields_join_text(&answer->fields, SPAN("cache-group-invalidation"), a, &groups) &&
+        groups.len)
+        (void)!policy_tags_groups(groups, a, &out->groups);
 }

@@ -2,19 +2,22 @@
  *
  * RFC 9111 4.4: a non-error answer (2xx, 3xx) to any method that is not known to be safe
  * invalidates the target URI, and Location and Content-Location when they have the same
- * origin. Names are as purges use them (policy/key.h: `url`), so both schemes go.
+ * origin. Names are as purges use them (policy/key.h: `url`), so both schemes go. Its
+ * Cache-Group-Invalidation (RFC 9875 3) names groups of the same site: tags.
  *
  * Thread: any. Owns: nothing; names go into the arena.
  */
 #pragma once
 
 #include "cache/policy/key.h"
+#include "cache/policy/tags.h"
 
 #define POLICY_INVALIDATE_MAX 3
 
 struct policy_invalidated {
     struct span url[POLICY_INVALIDATE_MAX]; /* each once; the target first */
     uint32_t count;                         /* 0: nothing */
+    struct policy_tags groups;
 };
 
 /* A full arena or a Location that does not parse leaves that name out. */

@@ -48,15 +48,11 @@ static enum err take_line(const struct http_field *field, struct policy_tags *ta
     return ERR_OK;
 }
 
-/* RFC 9875 2: strings; their parameters mean nothing here. */
-static enum err take_groups(const struct http_fields *f, struct arena *a,
-                            struct policy_tags *tags)
+/* RFC 9875 2, 3: strings; their parameters mean nothing here. */
+enum err policy_tags_groups(struct span value, struct arena *a, struct policy_tags *tags)
 {
-    struct span joined;
     struct http_sf_members list;
-    if (!http_fields_join(f, HTTP_NAME_CACHE_GROUPS, a, &joined))
-        return ERR_LIMIT;
-    if (http_sf_list(joined, a, &list) != ERR_OK)
+    if (http_sf_list(value, a, &list) != ERR_OK)
         return ERR_OK;
     for (uint32_t i = 0; i < list.count; i++)
         if (list.at[i].is_inner_list || list.at[i].item.kind != HTTP_SF_STRING)
@@ -67,6 +63,15 @@ static enum err take_groups(const struct http_fields *f, struct arena *a,
             return err;
     }
     return ERR_OK;
+}
+
+static enum err take_groups(const struct http_fields *f, struct arena *a,
+                            struct policy_tags *tags)
+{
+    struct span joined;
+    if (!http_fields_join(f, HTTP_NAME_CACHE_GROUPS, a, &joined))
+        return ERR_LIMIT;
+    return policy_tags_groups(joined, a, tags);
 }
 
 static bool is_configured(const struct conf_texts *names, struct span name)

@@ -22,5 +22,9 @@ struct policy_tags {
     uint32_t count;
 };
 
+/* The strings of one field value as RFC 9875 has it: Cache-Groups, Cache-Group-Invalidation. An
+ * invalid one has none. */
+NODISCARD enum err policy_tags_groups(struct span value, struct arena *a,
+                                      struct policy_tags *out);
 NODISCARD enum err policy_tags(const struct http_fields *f, const struct conf_texts *names,
                                struct arena *a, struct policy_tags *out);

@@ -200,3 +200,43 @@ def test_typed_event(make_node, origin, tmp_path, accepts):
                                for node in crew), "all have its record")
     finally:
         agent.close()
+
+
+# Unsafe methods and groups
+
+
+def unsafe(node, path="/page", fields=()):
+    with node.http() as client:
+        return client.request("POST", path, list(fields), body=b"x")
+
+
+def test_unsafe_method_invalidates_everywhere(crew):
+    page = Page(crew, "/page")
+    page.fill()
+    page.version = 2
+    page.fields = []  # the POST's own answer is not stored
+    assert unsafe(crew["n2"]).status == 200
+    page.fields = FRESH
+    assert page.get("n2")[0] == 2  # at once, whatever other nodes still hold
+    wait_until(lambda: [page.get(name)[0] for name in crew.nodes] == [2, 2, 2], "all heard it")
+    assert not crew["n1"].admin("GET", "/v1/purges").json["purges"]  # nothing is logged
+
+
+def test_groups_are_invalidated_everywhere(crew):
+    pages = [Page(crew, "/g/%d" % i, [("Cache-Groups", '"a%d", "b"' % i)]) for i in range(2)]
+    for page in pages:
+        page.fill()
+        page.version = 2
+    crew.origin.on("/do")(lambda x: x.respond(
+        200, [("Cache-Group-Invalidation", '"a0", "no such"')], b"done"))
+    crew.origin.on("/bad")(lambda x: x.respond(
+        500, [("Cache-Group-Invalidation", '"b"')], b"failed"))
+    with crew["n3"].http() as client:  # a safe method's answer says nothing
+        assert client.get("/do").status == 200
+    assert unsafe(crew["n3"], "/bad").status == 500
+    assert [page.get("n3")[0] for page in pages] == [1, 1]
+    assert unsafe(crew["n3"], "/do").status == 200
+    assert [page.get("n3")[0] for page in pages] == [2, 1]
+    wait_until(lambda: [pages[0].get(name)[0] for name in crew.nodes] == [2, 2, 2],
+               "all heard it")
+    assert [pages[1].get(name)[0] for name in crew.nodes] == [1, 1, 1]

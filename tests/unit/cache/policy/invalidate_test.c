@@ -75,10 +75,58 @@ static void test_rows(void **state)
     }
 }
 
+/* RFC 9875 3 */
+static void test_groups(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        enum http_method method;
+        unsigned status;
+        const char *answer, *want;
+    } of[] = {
+        {"of an unsafe method", HTTP_POST, 200, "cache-group-invalidation: \"a\", \"b c\"",
+         "a b c"},
+        {"over several lines", HTTP_PUT, 204,
+         "cache-group-invalidation: \"a\"\ncache-group-invalidation: \"b\"", "a b"},
+        {"each once", HTTP_POST, 200, "cache-group-invalidation: \"a\", \"a\"", "a"},
+        {"parameters mean nothing", HTTP_POST, 200, "cache-group-invalidation: \"a\";x=1", "a"},
+        {"not of a safe one", HTTP_GET, 200, "cache-group-invalidation: \"a\"", ""},
+        {"nor with an error", HTTP_POST, 500, "cache-group-invalidation: \"a\"", ""},
+        {"tokens are no strings", HTTP_POST, 200, "cache-group-invalidation: a, \"b\"", ""},
+        {"no list", HTTP_POST, 200, "cache-group-invalidation: \"a\" \"b\"", ""},
+        {"another field", HTTP_POST, 200, "cache-groups: \"a\"", ""},
+    };
+    static const struct conf_cache_key conf;
+    for (size_t i = 0; i < ARRAY_LEN(of); i++) {
+        struct arena arena;
+        struct http_uri uri;
+        struct policy_key key;
+        struct policy_invalidated got;
+        struct span text = {0};
+        arena_init(&arena, 65536);
+        struct http_request r = {.method = of[i].method,
+                                 .scheme = SPAN("http"),
+                                 .authority = SPAN("a.example"),
+                                 .target = SPAN("/x")};
+        struct http_response answer = {.status = (uint16_t)of[i].status,
+                                       .fields = lines(&arena, of[i].answer)};
+        assert_int_equal(http_uri_parse_target(r.target, &arena, &uri), ERR_OK);
+        assert_int_equal(policy_key_make(&r, &uri, &conf, &arena, &key), ERR_OK);
+        policy_invalidate(&r, &key, &answer, &conf, &arena, &got);
+        for (uint32_t k = 0; k < got.groups.count; k++)
+            assert_true(arena_printf(&arena, &text, "%.*s%s%.*s", SPAN_ARG(text), k ? " " : "",
+                                     SPAN_ARG(got.groups.at[k])));
+        ASSERT_SPAN(of[i].why, text, span_text(of[i].want));
+        arena_fini(&arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
