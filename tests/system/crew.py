@@ -11,8 +11,9 @@ class Crew:
     """Nodes n1, n2, ... in front of one origin; names: those that are to run at first."""
 
     def __init__(self, make_node, origin, folder, count=3, how=None, routes=None, nodes=None,
-                 **cluster):
+                 clusters=None, environments=None, together=True, **cluster):
         self.origin, self.nodes, self.places, self.routes = origin, {}, {}, routes
+        self.clusters, environments = clusters or {}, environments or {}
         self.node_sections, self.cluster = nodes or {}, {**(how or {}), **cluster}
         self.key = gossip.new_key()
         self.secret = gossip.secret(folder, self.key, name="cluster-secret")
@@ -20,9 +21,11 @@ class Crew:
             self.places["n%d" % (i + 1)] = (gossip.free_host(), gossip.free_port(),
                                             harness.free_port())
         for name in self.places:
-            self.nodes[name] = make_node(self.config(name), start=False)
+            self.nodes[name] = make_node(self.config(name), start=False,
+                                         environment=environments.get(name))
             self.nodes[name].start()
-        self.wait_together()
+        if together:
+            self.wait_together()
 
     def config(self, name, **sections):
         host, port, peer_port = self.places[name]
@@ -30,10 +33,12 @@ class Crew:
         return harness.config(
             self.origin.port,
             node={"id": name, "workers": 1, "data_dir": "@FOLDER@/data", **self.node_sections.get(name, {})},
-            cluster={"listen": "%s:%d" % (host, port), "profile": "lan", "join": join,
+            cluster={key: value for key, value in {
+                     "listen": "%s:%d" % (host, port), "profile": "lan", "join": join,
                      "peer_listen": "%s:%d" % (host, peer_port), "secret_file": self.secret,
                      "purge_log": {"max": "16MiB"},
-                     **self.cluster},
+                     **self.cluster, **self.clusters.get(name, {})}.items()
+                     if value is not None},
             sites=[{"name": "all", "hosts": ["*"], "purge_from": ["127.0.0.0/8"],
                     **({"routes": self.routes} if self.routes else {})}],
             limits={"drain": "200ms"}, **sections)

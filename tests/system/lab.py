@@ -25,7 +25,7 @@ TUNSETIFF = 0x400454CA
 IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
 PACKET_MAX = 65536
 BURST = 64
-UDP = 17
+TCP, UDP = 6, 17
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -111,6 +111,7 @@ class Network:
         self.ways = {(a, b): way(a, b) for a in names for b in names if a != b}
         self.under_way, self.order = [], 0
         self.closing = False
+        self.blocked = None  # (address, port) of TCP
         self.thread = threading.Thread(target=self.run, name="network")
         self.thread.start()
 
@@ -151,7 +152,7 @@ class Network:
                 self.send(self.ways[sender.name, receiver.name], receiver, packet)
 
     def send(self, way, receiver, packet):
-        if self.random.random() < way.loss:
+        if self.random.random() < way.loss or self.is_blocked(packet):
             way.lost += 1
             return
         due = time.monotonic() + way.delay_s + way.jitter_s * self.random.random()
@@ -171,6 +172,22 @@ class Network:
         """From now on so much is lost on these ways: (from, to), names."""
         for pair in ways:
             self.ways[pair].loss = loss
+
+    def block(self, name, port):
+        """From now on no TCP packet from or to this port of that machine arrives."""
+        address = bytes(map(int, self.machines[name].host.split(".")))
+        self.blocked = (address, port)
+
+    def unblock(self):
+        self.blocked = None
+
+    def is_blocked(self, packet):
+        if self.blocked is None or packet[9] != TCP:
+            return False
+        address, port = self.blocked
+        at = 4 * (packet[0] & 15)
+        ends = ((packet[12:16], packet[at:at + 2]), (packet[16:20], packet[at + 2:at + 4]))
+        return any(a == address and int.from_bytes(p, "big") == port for a, p in ends)
 
     def heal(self):
         for way in self.ways.values():
