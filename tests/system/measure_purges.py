@@ -79,10 +79,15 @@ class Store:
         with self.lock:
             self.answered[key] = max(self.answered[key], version)
 
-    def comes_back(self, name):
-        """Just before a node that was away goes on."""
+    def goes_away(self):
+        with self.lock:
+            return list(self.answered)
+
+    def comes_back(self, name, before):
+        """Just before a node that was away goes on: the keys that it missed."""
         with self.lock:
             self.of_node[name] = list(self.answered)
+            return [k for k in range(KEYS) if self.answered[k] > before[k]]
 
     def floor_at(self, name, key):
         return max(self.floor[key], self.of_node[name][key] if name in self.of_node else 0)
@@ -100,7 +105,7 @@ class Scene:
         self.stale, self.trouble = [], []
         self.took = collections.defaultdict(list)
         self.follow = []      # (node, id, key, version) of 202s
-        self.mounts = []
+        self.mounts = how.mounts = []
         machine = network.machines["origin"]
         with machine.inside():
             self.origin = origin_module.Origin(host=machine.host, port=ORIGIN_PORT)
@@ -149,8 +154,6 @@ class Scene:
                 node.send_signal(signal.SIGCONT)
                 node.close()
         self.origin.close()
-        for place in self.mounts:
-            subprocess.run(["umount", str(place)], check=False)
 
     def are_together(self):
         for node in self.nodes.values():
@@ -174,6 +177,9 @@ class Scene:
         floor, phase = self.store.floor_at(name, key), self.phase
         began = time.monotonic()
         response = client.get("/k/%d" % key)
+        return self.judge(name, key, response, floor, phase, time.monotonic() - began)
+
+    def judge(self, name, key, response, floor, phase, took):
         if response.status != 200:
             return "status %d" % response.status
         got_key, version = response.body.split(b" ", 2)[:2]
@@ -183,8 +189,7 @@ class Scene:
             with self.lock:
                 self.stale.append("%s %s: key %d is version %s, purged below %d (%s; asked %.3f s "
                                   "ago)" % (time.strftime("%H:%M:%S"), name, key,
-                                            version.decode(), floor, phase,
-                                            time.monotonic() - began))
+                                            version.decode(), floor, phase, took))
         return None
 
     def count(self, phase, hit):
@@ -284,18 +289,43 @@ class Scene:
 
     def kill(self, name, *_):
         self.faulty.add(name)
+        before = self.store.goes_away()
         self.nodes[name].kill()
         self.phase = "dead"
         self.stop.wait(4)
-        self.store.comes_back(name)
-        self.nodes[name].start()
+        self.start_and_ask(name, before)
 
     def freeze(self, name, *_):
         self.faulty.add(name)
+        before = self.store.goes_away()
         self.nodes[name].send_signal(signal.SIGSTOP)
-        self.stop.wait(self.random.uniform(1, 6))
-        self.store.comes_back(name)
+        self.stop.wait(self.random.uniform(3, 7))
+        # Asked while it is frozen, answered with the first breath.
+        missed = self.store.comes_back(name, before)
+        floors = {key: self.store.floor_at(name, key) for key in missed}
+        clients = [(key, self.connect(name)) for key in missed]
+        for key, client in clients:
+            client.send_head("GET", "/k/%d" % key)
         self.nodes[name].send_signal(signal.SIGCONT)
+        for key, client in clients:
+            self.judge(name, key, client.response(), floors[key], "thawed", 0)
+            client.close()
+
+    def start_and_ask(self, name, before):
+        """What it missed is asked for as soon as it accepts."""
+        missed = self.store.comes_back(name, before)
+        self.nodes[name].start(wait=False)
+        end = time.monotonic() + 20
+        while missed and time.monotonic() < end:
+            try:
+                client = self.connect(name)
+            except OSError:
+                continue
+            for key in missed:
+                self.ask(client, name, key)
+            client.close()
+            break
+        self.nodes[name].wait_ready()
 
     def link_down(self, name, *_):
         self.faulty.add(name)
@@ -318,10 +348,10 @@ class Scene:
 
     def restart(self, name, *_):
         self.faulty.add(name)
+        before = self.store.goes_away()
         self.nodes[name].stop()
-        self.stop.wait(1)
-        self.store.comes_back(name)
-        self.nodes[name].start()
+        self.stop.wait(2)
+        self.start_and_ask(name, before)
 
     def full_disk(self, name, *_):
         if not self.mounts:
@@ -478,8 +508,13 @@ def options(arguments=None):
 
 
 def run(how):
+    how.mounts = []
     with tempfile.TemporaryDirectory() as folder:
-        return (run_chaos if how.what == "chaos" else run_latency)(how, pathlib.Path(folder))
+        try:
+            return (run_chaos if how.what == "chaos" else run_latency)(how, pathlib.Path(folder))
+        finally:
+            for place in how.mounts:
+                subprocess.run(["umount", "-l", str(place)], check=False)
 
 
 def main():

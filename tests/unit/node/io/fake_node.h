@@ -44,7 +44,9 @@ struct fake_node {
     unsigned accepted, heads, streams_max, resets;
     size_t got_bytes;
     enum fake_mood mood;
-    bool goaway; /* says it after each answer */
+    bool signs;                /* says 102 first */
+    struct http_fields fields; /* of each answer; borrowed */
+    bool goaway;               /* says it after each answer */
     char last_peer[80];
 };
 
@@ -57,12 +59,15 @@ static struct io_secrets *secrets_of(uint8_t byte)
 
 /* ---- the other node */
 
-static void answer(struct http_h2 *core, int32_t id, struct fake_sending *s, unsigned status,
+static void answer(struct fake_visit *v, int32_t id, struct fake_sending *s, unsigned status,
                    int64_t bytes)
 {
-    const struct http_response r = {
-        .status = (uint16_t)status, .body_bytes = bytes, .length_declared = bytes >= 0};
-    (void)!http_h2_respond(core, id, &r, s->left > 0 || s->trailers || s->echo || s->stuck);
+    const struct http_response r = {.status = (uint16_t)status,
+                                    .fields = v->server->fields,
+                                    .body_bytes = bytes,
+                                    .length_declared = bytes >= 0};
+    bool body = s->left > 0 || s->trailers || s->echo || s->stuck;
+    (void)!http_h2_respond(v->core, id, &r, body);
 }
 
 static void srv_request(void *user, int32_t id, struct http_request *r, struct arena *arena,
@@ -78,36 +83,38 @@ static void srv_request(void *user, int32_t id, struct http_request *r, struct a
     if (mood == FAKE_CLOSE_OLD)
         mood = v->served ? FAKE_CLOSE : FAKE_ECHO;
     v->served++;
+    if (v->server->signs)
+        (void)!http_h2_interim(v->core, id, &(const struct http_response){.status = 102});
     if (mood == FAKE_SILENT || span_equal(r->target, SPAN("/silent")))
         return;
     if (mood == FAKE_FLOOD || span_equal(r->target, SPAN("/big"))) {
         s->left = mood == FAKE_FLOOD ? 20 << 20 : 3 << 20;
-        answer(v->core, id, s, 200, (int64_t)s->left);
+        answer(v, id, s, 200, (int64_t)s->left);
     } else if (span_equal(r->target, SPAN("/trailers"))) {
         const struct http_response hint = {.status = 103};
         (void)!http_h2_interim(v->core, id, &hint);
         s->trailers = true;
         s->left = 5;
-        answer(v->core, id, s, 200, HTTP_LENGTH_UNKNOWN);
+        answer(v, id, s, 200, HTTP_LENGTH_UNKNOWN);
     } else if (mood == FAKE_ECHO || span_equal(r->target, SPAN("/echo"))) {
         s->echo = true;
-        answer(v->core, id, s, 200, HTTP_LENGTH_UNKNOWN);
+        answer(v, id, s, 200, HTTP_LENGTH_UNKNOWN);
     } else if (mood == FAKE_REFUSE || span_equal(r->target, SPAN("/no"))) {
-        answer(v->core, id, s, 413, 0);
+        answer(v, id, s, 413, 0);
     } else if (span_equal(r->target, SPAN("/reset"))) {
         http_h2_reset(v->core, id, HTTP_H2_REFUSED_STREAM);
     } else if (span_equal(r->target, SPAN("/cut"))) {
         s->left = 5;
         s->short_of = true;
-        answer(v->core, id, s, 200, 10);
+        answer(v, id, s, 200, 10);
     } else if (span_equal(r->target, SPAN("/stuck"))) {
         s->stuck = true;
-        answer(v->core, id, s, 200, 10);
+        answer(v, id, s, 200, 10);
     } else if (mood == FAKE_CLOSE || span_equal(r->target, SPAN("/close"))) {
         io_stream_cut(v->stream);
     } else {
         s->left = 5;
-        answer(v->core, id, s, 200, 5);
+        answer(v, id, s, 200, 5);
     }
     if (v->server->goaway)
         http_h2_goaway(v->core);
@@ -180,7 +187,14 @@ static enum err srv_read(void *user, int32_t id, char *out, size_t room, size_t 
     return ERR_CLOSED;
 }
 
+static void srv_refused(void *user, int32_t id, unsigned status, const char *reason)
+{
+    (void)user, (void)id;
+    fail_msg("a request that is none: %u %s", status, reason);
+}
+
 static const struct http_h2_functions srv_functions = {
+    .refused = srv_refused,
     .request = srv_request,
     .body = srv_body,
     .trailers = srv_trailers,
@@ -267,14 +281,14 @@ static void fake_node_listen(struct fake_node *s)
     assert_int_equal(addr_from_sockaddr((struct sockaddr *)&sa, &s->address), ERR_OK);
 }
 
-static void fake_node_start(struct fake_node *s, struct io_loop *loop, const char *id,
+static void fake_node_start(struct fake_node *s, struct io_loop *in, const char *id,
                             uint8_t secret)
 {
     struct io_secrets *secrets = secrets_of(secret);
-    *s = (struct fake_node){.loop = loop, .tls = io_tls_peer_server_create(secrets, id)};
+    *s = (struct fake_node){.loop = in, .tls = io_tls_peer_server_create(secrets, id)};
     io_secrets_drop(secrets);
     fake_node_listen(s);
-    s->listener = io_listen_start(loop, s->fd, on_accepted, s);
+    s->listener = io_listen_start(in, s->fd, on_accepted, s);
 }
 
 /* The other ends of its connections are gone. */

@@ -142,7 +142,7 @@ static void server_asked(struct server *s)
     UNTIL(has_head(s));
 }
 
-static bool server_holds(struct server *s, const char *text)
+static inline bool server_holds(struct server *s, const char *text)
 {
     return s->got_len > 0 && strstr(s->got, text);
 }
@@ -162,7 +162,7 @@ static void server_say(struct server *s, const char *text)
 }
 
 /* The connection is closed by the other side. */
-static void server_left(struct server *s)
+static inline void server_left(struct server *s)
 {
     bool open = true;
     UNTIL(!(open = open && (s->got_len = 0, server_read(s))));
@@ -182,6 +182,7 @@ struct asked {
     size_t upload, given; /* bytes of the request's body still to give; given */
     bool upload_ends;     /* gives the end, too, when all was taken */
     bool leave_in_room;
+    const struct origin_fetch_peers *peers; /* to be asked first */
 };
 
 /* What an owner copies with a fetch. */
@@ -222,6 +223,7 @@ static bool stage_to_peer(void *copy, unsigned hops, struct http_request *r, str
     struct copied *c = copy;
     struct span text;
     ++*c->calls;
+    r->method_text = http_method_text(r->method);
     r->scheme = SPAN("https");
     r->authority = SPAN("a.example");
     return arena_printf(a, &text, "%u", hops) &&
@@ -300,6 +302,7 @@ static void asked_begin_with(struct asked *a, struct copied copied, int64_t body
         .own = stage_own,
         .has_body = (body_bytes != 0 && !a->hides_body) || a->claims_body,
         .watcher = &a->watcher,
+        .peers = a->peers,
     };
     a->fetch = origin_fetch_begin(&s);
     assert_int_equal(a->rooms + a->lefts, 0); /* nothing from inside */
@@ -331,7 +334,7 @@ static enum memory_head asked_head(struct asked *a)
 }
 
 /* Reads the body to its end. */
-static enum err asked_read(struct asked *a, size_t *out_bytes)
+static inline enum err asked_read(struct asked *a, size_t *out_bytes)
 {
     struct span piece;
     enum err e = ERR_AGAIN;

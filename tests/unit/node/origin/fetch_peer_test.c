@@ -1,0 +1,239 @@
+/* Fetches that ask another node first: a fake one in the same loop (tests/unit/node/io). */
+#include "tests/unit/node/origin/stage.h"
+
+#include "base/counter.h"
+#include "cluster/purge_recent.h"
+#include "tests/unit/node/io/fake_node.h"
+
+#define OK_HEAD "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 5\r\n\r\n"
+
+static struct fake_node other;
+static struct io_tls_context *tls;
+static struct cluster_recent *recent;
+static struct origin_peers *peers;
+static struct origin_fetch_peers asked_first;
+
+static struct http_field field_of(const char *name, const char *value)
+{
+    return (struct http_field){span_text(name), span_text(value), HTTP_NAME_OTHER};
+}
+
+static int open_all(void **state)
+{
+    struct io_secrets *secrets = secrets_of(7);
+    int failed = stage_open(state);
+    tls = io_tls_peer_client_create(secrets, "node-a");
+    io_secrets_drop(secrets);
+    fake_node_start(&other, loop.loop, "node-b", 7);
+    recent = cluster_recent_create();
+    const struct cluster_vector none = {0};
+    cluster_recent_begin(recent, &none);
+    stage_origin(1, 1);
+    return failed;
+}
+
+static int close_all(void **state)
+{
+    io_links_drop_idle(links);
+    loop_turn();
+    fake_node_stop(&other);
+    io_tls_context_drop(tls);
+    cluster_recent_destroy(recent);
+    origin_peers_drop(peers);
+    peers = NULL;
+    return stage_close(state);
+}
+
+static struct http_field fields[3];
+
+/* The other node answers with this vector (NULL: without one). */
+static void other_says(const char *vector)
+{
+    fields[0] =
+        (struct http_field){SPAN("cache-control"), SPAN("max-age=60"), HTTP_NAME_CACHE_CONTROL};
+    fields[1] = field_of("surrogate-key", "news");
+    fields[1].id = HTTP_NAME_SURROGATE_KEY;
+    fields[2] = field_of(ORIGIN_PEER_VECTOR, vector ? vector : "");
+    other.fields = (struct http_fields){.at = fields, .count = vector ? 3 : 2, .room = 3};
+}
+
+static void fetch(struct asked *a, const char *target)
+{
+    const struct origin_peer_told told = {
+        .id = SPAN("node-b"), .address = other.address, .capacity = 1, .near = true};
+    struct origin_peers *next = origin_peers_create(peers, &told, 1);
+    origin_peers_drop(peers);
+    peers = next;
+    asked_open(a, HTTP_GET, target, CACHE_LEAD);
+    asked_first = (struct origin_fetch_peers){.tls = tls, .recent = recent};
+    asked_first.count =
+        origin_peers_choose(peers, span_text(target), 0, loop.loop->now_ms, asked_first.at);
+    a->peers = &asked_first;
+    asked_begin(a, 0);
+}
+
+static void origin_answers(struct asked *a)
+{
+    server_asked(&servers[0]);
+    server_say(&servers[0], OK_HEAD "hello");
+    assert_int_equal(asked_head(a), MEMORY_HEAD_READY);
+    ASSERT_READS(a->client, "hello");
+    UNTIL(a->fetch == NULL);
+    assert_string_equal(a->figures.peer, "");
+    assert_int_equal(a->figures.attempts, 1);
+}
+
+static void test_its_answer_is_taken(void **state)
+{
+    (void)state;
+    struct asked a, b;
+    uint64_t taken = counter_sum(COUNTER_PEER_FETCHES_TAKEN);
+    other_says("");
+    other.signs = true;
+    fetch(&a, "/from-peer");
+    assert_int_equal(asked_head(&a), MEMORY_HEAD_READY);
+    ASSERT_READS(a.client, "hhhhh");
+    UNTIL(a.fetch == NULL);
+    assert_string_equal(a.figures.peer, "node-b");
+    assert_int_equal(a.figures.status, 200);
+    assert_int_equal(servers[0].accepted, 0);
+    const struct http_fields *sent = &a.client->reader.object->block.fields;
+    assert_non_null(http_fields_find_text(sent, SPAN("x-from-peer")));
+    assert_null(http_fields_find_text(sent, SPAN(ORIGIN_PEER_VECTOR)));
+    assert_int_equal(a.client->reader.object->tag_count, 1);
+    assert_int_equal(counter_sum(COUNTER_PEER_FETCHES_TAKEN), taken + 1);
+    asked_close(&a);
+    assert_int_equal(atomic_load(&peers->at[0]->open), 0);
+    asked_open(&b, HTTP_GET, "/from-peer", CACHE_HIT);
+    asked_close(&b);
+}
+
+static void test_the_origin_has_the_last_word(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        enum fake_mood mood;
+        bool signs;
+        const char *vector;
+        bool rests; /* and is left alone then */
+    } rows[] = {
+        {"an answer of its own, about a failure", FAKE_BY_PATH, false, NULL, false},
+        {"no base64", FAKE_BY_PATH, false, "!!!", false},
+        {"no vector", FAKE_BY_PATH, false, "AAAA", false},
+        {"it does not say a word", FAKE_SILENT, false, "", true},
+        {"it waits, it says, and then no more", FAKE_SILENT, true, "", true},
+        {"it closes", FAKE_CLOSE, false, "", true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct asked a;
+        char target[16];
+        snprintf(target, sizeof target, "/row%zu", i);
+        other.mood = rows[i].mood;
+        other.signs = rows[i].signs;
+        other_says(rows[i].vector);
+        unsigned heads = other.heads;
+        origin_peers_drop(peers); /* nobody rests */
+        peers = NULL;
+        fetch(&a, target);
+        origin_answers(&a);
+        if (other.heads == heads)
+            fail_msg("%s: it was not asked", rows[i].why);
+        if ((atomic_load(&peers->at[0]->rests_until_ms) != 0) != rows[i].rests)
+            fail_msg("%s: rests", rows[i].why);
+        asked_close(&a);
+        assert_int_equal(atomic_load(&peers->at[0]->open), 0);
+    }
+}
+
+static void test_nobody_there(void **state)
+{
+    (void)state;
+    struct asked a;
+    io_listen_stop(other.listener);
+    close(other.fd);
+    fetch(&a, "/nobody");
+    origin_answers(&a);
+    asked_close(&a);
+    fake_node_listen(&other);
+    other.listener = io_listen_start(loop.loop, other.fd, on_accepted, &other);
+}
+
+/* A purge that counts here, and that it does not know, names its answer. */
+static void test_what_it_does_not_know(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why, *target;
+        enum purge_kind kind;
+        const char *selector;
+        bool refused;
+    } rows[] = {
+        {"another name", "/u0", PURGE_URL, "http://h.x/other", false},
+        {"its URL", "/u1", PURGE_URL, "http://h.x/u1", true},
+        {"its tag", "/u2", PURGE_TAG, "news", true},
+        {"another tag", "/u3", PURGE_TAG, "sports", false},
+    };
+    other_says("");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct asked a;
+        struct cache_figures f;
+        cluster_recent_destroy(recent);
+        recent = cluster_recent_create();
+        const struct cluster_vector none = {0};
+        cluster_recent_begin(recent, &none);
+        scene_purge(&scene, rows[i].kind, PURGE_HARD, rows[i].selector);
+        cache_figures(scene.cache, &f);
+        cluster_recent_add_unnumbered(recent, 1, f.apply_no, io_loop_us());
+        fetch(&a, rows[i].target);
+        if (rows[i].refused) {
+            origin_answers(&a);
+        } else {
+            assert_int_equal(asked_head(&a), MEMORY_HEAD_READY);
+            ASSERT_READS(a.client, "hhhhh");
+        }
+        asked_close(&a);
+    }
+}
+
+/* A kept connection that it had closed is not its fault. */
+static void test_kept_connection_that_went(void **state)
+{
+    (void)state;
+    struct asked a, b;
+    other_says("");
+    fetch(&a, "/kept1");
+    assert_int_equal(asked_head(&a), MEMORY_HEAD_READY);
+    asked_close(&a);
+    other.mood = FAKE_CLOSE_OLD; /* then it echoes nothing, for ever */
+    fetch(&b, "/kept2");
+    UNTIL(other.accepted == 2);
+    assert_int_equal(atomic_load(&peers->at[0]->rests_until_ms), 0);
+    asked_close(&b);
+}
+
+static void test_cancelled(void **state)
+{
+    (void)state;
+    struct asked a;
+    other.mood = FAKE_SILENT;
+    fetch(&a, "/cancelled");
+    UNTIL(other.heads == 1);
+    origin_fetch_cancel_all(&fetches);
+    UNTIL(fetches.count == 0);
+    assert_int_equal(atomic_load(&peers->at[0]->open), 0);
+    asked_close(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_its_answer_is_taken, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_the_origin_has_the_last_word, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_nobody_there, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_what_it_does_not_know, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_kept_connection_that_went, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_cancelled, open_all, close_all),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
