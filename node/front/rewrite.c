@@ -377,6 +377,7 @@ bool front_rewrite_incoming(const struct front_rewrite *w,
                             struct arena *a)
 {
     http_fields_remove_hop_by_hop(&r->fields);
+    http_fields_remove_text(&r->fields, SPAN(ORIGIN_PEER_VECTOR)); /* a node's word alone */
     hide(&w->origin->hide, &r->fields);
     if (w->origin->host != CONF_HOST_PASS && !rewrite_references(w, server, &r->fields, a))
         return false;

@@ -197,6 +197,47 @@ static void loops(void **state)
     }
 }
 
+/* Towards another node: the client's scheme and authority, nothing of the origin's. */
+static void to_peer(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        bool of_node; /* asked by one itself */
+        const char *in, *out;
+    } cases[] = {
+        {"who asked is told", false, "accept: a\n",
+         "accept: a\nx-forwarded-for: 192.0.2.7\nx-forwarded-proto: https\n"
+         "x-forwarded-host: www.example.com\n"},
+        {"and goes on as it is", true, "x-forwarded-for: 192.0.2.9\nx-request-id: 7\n",
+         "x-forwarded-for: 192.0.2.9\nx-request-id: 7\nx-forwarded-proto: https\n"
+         "x-forwarded-host: www.example.com\n"},
+        {"hop-by-hop, and hops that are claimed", false,
+         "connection: x-a\nx-a: 1\nte: trailers\nperigee-hops: 0\nx-forwarded-for: 1.2.3.4\n",
+         "x-forwarded-for: 192.0.2.7\nx-forwarded-proto: https\n"
+         "x-forwarded-host: www.example.com\n"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct conf_origin origin = {.host = CONF_HOST_ORIGIN};
+        struct front_rewrite w = way(&origin);
+        struct http_request r = {.version = HTTP_2, .fields = fields_of(cases[i].in)};
+        w.client_is_node = w.client_is_proxy = cases[i].of_node;
+        print_message("  %s\n", cases[i].why);
+        assert_true(front_rewrite_to_peer(&w, 2, &r, &arena));
+        assert_true(span_equal(r.scheme, SPAN("https")));
+        assert_true(span_equal(r.authority, SPAN("www.example.com")));
+        const struct http_field *hops = http_fields_find_text(&r.fields, SPAN("perigee-hops"));
+        assert_non_null(hops);
+        assert_true(span_equal(hops->value, SPAN("2")));
+        assert_int_equal(http_fields_count(&r.fields, HTTP_NAME_CDN_LOOP), 1);
+        http_fields_remove_text(&r.fields, SPAN("perigee-hops"));
+        http_fields_remove(&r.fields, HTTP_NAME_CDN_LOOP);
+        if (!cases[i].of_node)
+            http_fields_remove(&r.fields, HTTP_NAME_X_REQUEST_ID);
+        assert_string_equal(lines_of(&r.fields), cases[i].out);
+    }
+}
+
 static const struct conf_origin asked_as_origin = {.host = CONF_HOST_ORIGIN};
 static const struct conf_origin asked_as_name = {.host = CONF_HOST_NAME,
                                                  .host_name = "back.example:81"};
@@ -218,6 +259,8 @@ static void incoming(void **state)
         {"tags and targeted control stay for the cache", &asked_as_client, &clear,
          "surrogate-key: a\ncdn-cache-control: max-age=1\n",
          "surrogate-key: a\ncdn-cache-control: max-age=1\n"},
+        {"only nodes tell vectors", &asked_as_client, &clear,
+         "perigee-vector: AAAA\nx-b: 2\nperigee-vector: BBBB\n", "x-b: 2\n"},
         {"host passed: nothing to write back", &asked_as_client, &clear,
          "location: http://img.internal:8080/x\n", "location: http://img.internal:8080/x\n"},
         {"location", &asked_as_origin, &clear, "location: http://img.internal:8080/x?y#z\n",
@@ -371,6 +414,7 @@ int main(void)
         cmocka_unit_test(outgoing_configured),
         cmocka_unit_test(outgoing_v6_and_quotes),
         cmocka_unit_test(loops),
+        cmocka_unit_test(to_peer),
         cmocka_unit_test(incoming),
         cmocka_unit_test(incoming_hidden),
         cmocka_unit_test(cache_status),
