@@ -141,6 +141,8 @@ struct cluster_swim_counters {
     uint64_t probes, probes_failed, probes_indirect, probes_by_stream; /* the last: saved so */
     uint64_t relayed, nacks_in, nacks_out;
     uint64_t suspected, refuted, refuted_again, failed, left, joined, conflicts;
+    uint64_t expired;         /* of the failed: by this node's own verdict, not another's */
+    uint64_t asked_by_stream; /* suspects, before their end */
     uint64_t push_pulls, push_pulls_failed, push_pulls_in, silences, stalls;
     uint64_t user_in, user_out;
 };

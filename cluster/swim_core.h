@@ -125,7 +125,8 @@ void cluster_swim_gossip_tick(struct cluster_swim *s);
 
 /* swim_stream.c */
 void cluster_swim_pull(struct cluster_swim *s, const struct addr *peer, bool join);
-void cluster_swim_pull_somebody(struct cluster_swim *s); /* alive, or who may be */
+uint32_t cluster_swim_pulls(const struct cluster_swim *s); /* that this node has under way */
+void cluster_swim_pull_somebody(struct cluster_swim *s);   /* alive, or who may be */
 void cluster_swim_push_pull_tick(struct cluster_swim *s);
 void cluster_swim_stream_ping(struct cluster_swim *s, const struct cluster_member *m,
                               const struct wire_ping *p, int64_t deadline_us);

@@ -151,6 +151,14 @@ void cluster_swim_pull(struct cluster_swim *s, const struct addr *peer, bool joi
         conclude(s, st, err);
 }
 
+uint32_t cluster_swim_pulls(const struct cluster_swim *s)
+{
+    uint32_t pulls = 0;
+    for (uint32_t i = 0; i < s->streams; i++)
+        pulls += s->stream[i]->talk == CLUSTER_TALK_PULL;
+    return pulls;
+}
+
 void cluster_swim_stream_ping(struct cluster_swim *s, const struct cluster_member *m,
                               const struct wire_ping *p, int64_t deadline_us)
 {

@@ -9,6 +9,20 @@ static bool well(const struct scene *s, uint32_t node)
     return (node == 0 || node > s->anomalous) && !world_paused(s->world, node);
 }
 
+#define TRACED_MAX 100u
+
+/* Who said it: the node's own timer (its counter grows with it), or another node's word? */
+static void trace_wrong(const struct scene *s, uint32_t at, uint32_t about)
+{
+    struct cluster_counters c;
+    if (s->wrong > TRACED_MAX)
+        return;
+    cluster_counters(world_cluster(s->world, at), &c);
+    fprintf(stderr, "wrong at_ms=%lld node=n%u about=n%u expired=%llu failed=%llu\n",
+            (long long)(world_now_us(s->world) / MS), at, about,
+            (unsigned long long)c.swim.expired, (unsigned long long)c.swim.failed);
+}
+
 static void hear_changed(void *user, uint32_t at, enum cluster_change change, uint32_t about)
 {
     struct scene *s = user;
@@ -26,6 +40,7 @@ static void hear_changed(void *user, uint32_t at, enum cluster_change change, ui
     if (net_group_of(net, at) != net_group_of(net, about))
         return;
     s->wrong++;
+    trace_wrong(s, at, about);
     s->wrong_well += well(s, at) && well(s, about);
 }
 
@@ -133,6 +148,8 @@ void scene_counters(const struct scene *s)
         {"refuted", c.swim.refuted},
         {"refuted_again", c.swim.refuted_again},
         {"dead", c.swim.failed},
+        {"expired", c.swim.expired},
+        {"asked_by_stream", c.swim.asked_by_stream},
         {"conflicts", c.swim.conflicts},
         {"push_pulls", c.swim.push_pulls},
         {"push_pulls_failed", c.swim.push_pulls_failed},
