@@ -397,6 +397,7 @@ enum cache_take cache_intake_response(struct cache_intake *i, const struct http_
     must(!i->began && !d->over);
     if (i->from_peer && !cache_peer_may_be_taken(i, r))
         return CACHE_TAKE_REFUSED;
+    i->fill->elsewhere = i->from_peer;
     i->began = true;
     enum cache_take take = respond(i, r, now_s);
     d->over = d->over || take == CACHE_TAKE_DONE;

@@ -200,11 +200,13 @@ static bool judge(struct looking *l, struct memory_place *p, struct memory_objec
         if (!fill)
             memory_place_used(p);
         atomic_fetch_add_explicit(&o->hits, 1, memory_order_relaxed);
+        memory_deposit_used(o);
         answer(l, CACHE_HIT, CACHE_FORWARD_NONE);
         return true;
     case POLICY_REUSE_REFRESH:
         give_object(l, o);
         atomic_fetch_add_explicit(&o->hits, 1, memory_order_relaxed);
+        memory_deposit_used(o);
         answer(l, CACHE_STALE, CACHE_FORWARD_STALE);
         if ((!fill || !may_join(l, fill)) && l->ask->request->method == HTTP_GET &&
             !l->wish.only_if_cached)

@@ -211,7 +211,7 @@ void memory_deposit_rewrite(struct memory_object *o, atomic_uint *under_way)
  * meanwhile: the same body in a newer version. */
 static void note_stored(const struct memory_deposit *d, struct memory_object *there)
 {
-    atomic_store_explicit(&there->body_xxh3, d->fill->body.xxh3, memory_order_release);
+    atomic_store_explicit(&there->body_xxh3, d->put.body->xxh3, memory_order_release);
     atomic_store_explicit(&there->on_disk, true, memory_order_release);
     if (there != d->object || flags_of(there) != d->record.flags)
         post_rewrite(there, NULL, NULL);
@@ -220,7 +220,7 @@ static void note_stored(const struct memory_deposit *d, struct memory_object *th
 static void place_deposited(struct memory_deposit *d, bool ok)
 {
     struct memory_object *o = d->object;
-    struct memory_fill *entry = memory_fill_entry(d->fill);
+    struct memory_fill *entry = d->fill ? memory_fill_entry(d->fill) : NULL;
     struct memory_place p;
     memory_place_open(o->tier->index, o->key, &p);
     switch (memory_place_kind(&p)) {
@@ -264,9 +264,11 @@ static void let_go(struct memory_deposit *d, bool ok)
 {
     if (!ok && d->old_body_id)
         memory_deposit_remove(d->object->tier, d->object->key, d->old_body_id);
-    memory_fill_close_door(d->fill);
+    if (d->fill)
+        memory_fill_close_door(d->fill);
     memory_slab_drop(d->slab);
     memory_fill_drop(d->fill);
+    store_body_fini(&d->body);
     memory_object_drop(d->object);
     free(d);
 }
@@ -277,11 +279,12 @@ static void deposited(struct store_job *job)
     struct memory_tier *t = d->object->tier;
     bool ok = job->err == ERR_OK;
     if (ok) {
-        atomic_store_explicit(&d->object->body_xxh3, d->fill->body.xxh3, memory_order_release);
+        atomic_store_explicit(&d->object->body_xxh3, d->put.body->xxh3, memory_order_release);
         atomic_store_explicit(&d->object->on_disk, true, memory_order_release);
         doom_all(t, d->put.replaced, d->put.replaced_count);
     }
-    memory_fill_last_done(d->fill, ok);
+    if (d->fill)
+        memory_fill_last_done(d->fill, ok);
     place_deposited(d, ok);
     let_go(d, ok);
     memory_evict(t);
@@ -317,6 +320,38 @@ static bool goes_to_disk(struct memory_tier *t, const struct memory_object *o)
            !store_too_long(t->store, bytes);
 }
 
+void memory_deposit_used(struct memory_object *o)
+{
+    struct memory_tier *t = o->tier;
+    if (!atomic_load_explicit(&o->waits, memory_order_relaxed))
+        return;
+    atomic_store_explicit(&o->waits, false, memory_order_relaxed);
+    if (!goes_to_disk(t, o))
+        return;
+    struct memory_deposit *d = must_alloc(sizeof(*d));
+    d->object = memory_object_hold(o);
+    store_body_begin_as(t->store, &d->body, o->body_id);
+    d->piece = o->body;
+    d->put = (struct store_put){.job.done = deposited,
+                                .body = &d->body,
+                                .piece = &d->piece,
+                                .piece_count = d->piece.len ? 1 : 0,
+                                .record = &d->record,
+                                .key = o->key};
+    describe(o, &d->record);
+    if (store_put(t->store, &d->put) == ERR_OK)
+        return;
+    counter_add(COUNTER_CACHE_NOT_STORED_BUSY, 1);
+    let_go(d, false);
+}
+
+/* The key's first object here, and another node has it: who asks for it once need not cost a
+ * write. A body that is too large for RAM goes to disk as it comes. */
+static bool waits_for_use(const struct memory_fill *f, const struct memory_object *o)
+{
+    return f->elsewhere && o->body_in_memory && !f->under && !under_body(f);
+}
+
 bool memory_deposit_fill(struct memory_fill *f, struct memory_object *o,
                          struct memory_names *names)
 {
@@ -327,6 +362,8 @@ bool memory_deposit_fill(struct memory_fill *f, struct memory_object *o,
         atomic_store_explicit(&o->soft_purged, true, memory_order_relaxed);
     bool disk = goes_to_disk(t, o);
     bool keep = purged != MEMORY_PURGED_HARD && (o->body_in_memory || disk);
+    bool later = disk && waits_for_use(f, o);
+    atomic_store_explicit(&o->waits, later, memory_order_relaxed);
     struct memory_place p;
     memory_place_open(t->index, entry->key, &p);
     bool is = memory_place_kind(&p) == MEMORY_FILL && memory_place_fill(&p) == entry;
@@ -337,7 +374,7 @@ bool memory_deposit_fill(struct memory_fill *f, struct memory_object *o,
     memory_place_close(&p);
     if (is && keep)
         counter_add(COUNTER_CACHE_STORED, 1);
-    if (is && keep && disk) {
+    if (is && keep && disk && !later) {
         post(f, o);
     } else {
         memory_fill_unstore(f);
@@ -353,13 +390,14 @@ bool memory_deposit_fill(struct memory_fill *f, struct memory_object *o,
 
 /* What became known of `old` while `o` was made of it; at its place. Here, because a put of the
  * body that ends now looks for `o` there next. */
-static void carry_over(const struct memory_object *old, struct memory_object *o)
+static void carry_over(struct memory_object *old, struct memory_object *o)
 {
     bool on = atomic_load_explicit(&old->on_disk, memory_order_acquire);
     atomic_store_explicit(&o->body_xxh3,
                           atomic_load_explicit(&old->body_xxh3, memory_order_acquire),
                           memory_order_release);
     atomic_store_explicit(&o->on_disk, on, memory_order_release);
+    atomic_store_explicit(&o->waits, atomic_exchange(&old->waits, false), memory_order_relaxed);
     atomic_fetch_or_explicit(&o->marks, atomic_load_explicit(&old->marks, memory_order_relaxed),
                              memory_order_relaxed);
     atomic_store_explicit(&o->hits, atomic_load_explicit(&old->hits, memory_order_relaxed),

@@ -1,7 +1,8 @@
 /* cache/memory/deposit.h - what becomes of an object that is complete: index and store.
  *
  * Every order to the store that the RAM tier gives is made here; each frees itself when done.
- * An object is in the index before it is on disk; a large one when it is there.
+ * An object is in the index before it is on disk; a large one when it is there. One that came
+ * from another node's cache, which keeps it, goes to disk when it is used again.
  *
  * Thread: any, without a shard's or fill's lock.
  */
@@ -19,7 +20,8 @@ struct memory_deposit {
     struct store_record record;
     struct span piece;
     struct memory_object *object; /* held */
-    struct memory_fill *fill;     /* held: its body is the one */
+    struct memory_fill *fill;     /* held: its body is the one; NULL: used again */
+    struct store_body body;       /* without a fill */
     uint64_t old_body_id;         /* what the record on disk had before; 0: none */
     struct memory_slab *slab;     /* held: the last one */
 };
@@ -29,6 +31,9 @@ struct memory_deposit {
  * purge came while it arrived; nothing was kept. `names`: of the object, with site and tags. */
 bool memory_deposit_fill(struct memory_fill *f, struct memory_object *o,
                          struct memory_names *names);
+/* The object is used, and goes to disk if it waited for that. To be called with the place of
+ * its key open, where it is in the index or lies under the fill. */
+void memory_deposit_used(struct memory_object *o);
 /* `o` has the body of `old` and newer fields (a 304): into the index in the place of the fill,
  * or (fill NULL) of `old`, and the record on disk is written anew. False: something else came
  * into that place; nothing was changed. */

@@ -52,6 +52,7 @@ struct memory_fill {
     atomic_ullong length;               /* bytes that arrived */
     atomic_bool closed;                 /* nobody may join any more: its first bytes are gone */
     bool background;                    /* nobody need wait for it */
+    bool elsewhere;                     /* another node keeps it, too; by the writer */
     struct memory_fill *source; /* held: a door, whose readers read from there (see door) */
     struct memory_fill *door;   /* held: stands in the index for this one; by the writer */
 

@@ -88,6 +88,7 @@ static void set_plain(struct memory_object *o, const struct memory_seed *s)
     atomic_init(&o->soft_purged, s->soft_purged);
     atomic_init(&o->marks, s->marks);
     atomic_init(&o->hits, s->hits);
+    atomic_init(&o->waits, false);
 }
 
 static void set_forms(struct memory_object *o, const struct memory_seed *s)

@@ -64,6 +64,7 @@ struct memory_object {
     size_t bytes;            /* what it takes of the budget */
     atomic_ullong body_xxh3; /* of the body on disk; 0: not known (yet) */
     atomic_bool on_disk;     /* the record is committed */
+    atomic_bool waits;       /* for its next use, to go to disk: deposit.h */
     struct memory_object *newer, *older; /* the shard's order, under its lock */
     uint8_t visited;                     /* likewise */
 };

@@ -200,7 +200,12 @@ static enum err post(struct store *s, struct store_job *job, enum store_verb ver
 
 void store_body_begin(struct store *s, struct store_body *b)
 {
-    *b = (struct store_body){.body_id = store_body_id(s), .era = atomic_load(&s->commit.era)};
+    store_body_begin_as(s, b, store_body_id(s));
+}
+
+void store_body_begin_as(struct store *s, struct store_body *b, uint64_t body_id)
+{
+    *b = (struct store_body){.body_id = body_id, .era = atomic_load(&s->commit.era)};
 }
 
 void store_body_fini(struct store_body *b)

@@ -128,7 +128,9 @@ struct store_body {
 };
 void store_body_begin(struct store *s, struct store_body *b); /* draws a body_id; no I/O */
 void store_body_fini(struct store_body *b); /* after its last job; zeroed ok */
-uint64_t store_body_id(struct store *s);    /* draws one alone */
+/* Of a body whose id was drawn before, and that no put was made of. */
+void store_body_begin_as(struct store *s, struct store_body *b, uint64_t body_id);
+uint64_t store_body_id(struct store *s); /* draws one alone */
 
 struct store_put {
     struct store_job job;
