@@ -26,6 +26,10 @@ static const char *read_purges(const struct admin_call *c, struct span url,
         like.mode = PURGE_SOFT;
     if (!tags || policy_tags(f, &fields, c->arena, tags) != ERR_OK)
         return "too many tags";
+    /* Somebody's empty variable must not become a purge of the URL. */
+    if (tags->count == 0 && (http_fields_find_text(f, SPAN("surrogate-key")) ||
+                             http_fields_find_text(f, SPAN("xkey"))))
+        return "a field for tags names none";
     out[0] = like;
     *out_count = 1;
     for (uint32_t i = 0; i < tags->count; i++) {

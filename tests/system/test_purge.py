@@ -325,6 +325,17 @@ def test_purge_method_by_tags_is_for_its_site(bench, field):
     assert stock.gone() == {"b", "d"}
 
 
+@pytest.mark.parametrize("field", ["Surrogate-Key", "xkey"])
+@pytest.mark.parametrize("value", ["", " ", "\t"])
+def test_purge_method_by_no_tag_purges_nothing(bench, field, value):
+    """Somebody's empty variable is no purge of the URL."""
+    stock = Stock(bench)
+    stock.fill()
+    response = bench.request("PURGE", stock.base + "/a/b", [(field, value)], host="www.test")
+    assert response.status == 400
+    assert stock.gone() == set()
+
+
 def test_purge_method_over_http2(bench):
     path = bench.serve(LASTS)
     bench.fill(path, host="www.test")
