@@ -107,15 +107,19 @@ void cluster_recent_add(struct cluster_recent *r, struct cluster_purge_id id, ui
     pthread_mutex_unlock(&r->lock);
 }
 
-void cluster_recent_begin(struct cluster_recent *r, const struct cluster_vector *synced)
+void cluster_recent_passed_over(struct cluster_recent *r, uint64_t stream, uint64_t through)
 {
     pthread_mutex_lock(&r->lock);
-    for (uint32_t i = 0; i < synced->count; i++) {
-        struct stream *s = stream_of(r, synced->rows[i].stream);
-        s->old_seq = larger(s->old_seq, synced->rows[i].seq);
-        s->max_seq = larger(s->max_seq, synced->rows[i].seq);
-    }
+    struct stream *s = stream_of(r, stream);
+    s->old_seq = larger(s->old_seq, through);
+    s->max_seq = larger(s->max_seq, through);
     pthread_mutex_unlock(&r->lock);
+}
+
+void cluster_recent_begin(struct cluster_recent *r, const struct cluster_vector *synced)
+{
+    for (uint32_t i = 0; i < synced->count; i++)
+        cluster_recent_passed_over(r, synced->rows[i].stream, synced->rows[i].seq);
 }
 
 /* --- without a number --- */

@@ -37,6 +37,9 @@ void cluster_recent_add_unnumbered(struct cluster_recent *r, uint64_t token, uin
 void cluster_recent_numbered(struct cluster_recent *r, uint64_t token);
 /* At a start: everything up to this vector lies further back than what is remembered. */
 void cluster_recent_begin(struct cluster_recent *r, const struct cluster_vector *synced);
+/* And later: records of this stream up to there were passed over (the safe fallback). What they
+ * named is not known here: only who knows the stream so far can have left it out. */
+void cluster_recent_passed_over(struct cluster_recent *r, uint64_t stream, uint64_t through);
 
 #define CLUSTER_RECENT_ALL 0              /* the peer knows all that counts here */
 #define CLUSTER_RECENT_UNKNOWN UINT64_MAX /* ask the origin */

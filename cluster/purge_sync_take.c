@@ -71,7 +71,9 @@ void sync_fall_back(struct cluster_sync *s, uint64_t stream, uint64_t through, b
 {
     uint64_t apply_no = s->news.distrust(s->news.user, hard);
     cluster_purge_log_fall_back(s->log, stream, through, apply_no, hard);
-    if (stream)
+    if (stream) {
+        cluster_recent_passed_over(s->recent, stream, through);
         (void)!cluster_vector_raise(&s->applied, stream, through);
+    }
     s->figures.fallbacks++;
 }

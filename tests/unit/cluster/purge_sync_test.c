@@ -420,6 +420,10 @@ static void what_nobody_has_is_distrusted_once(void **state)
     assert_int_equal(nodes[2].hard_distrusts, 0);
     assert_true(nodes[2].disk.floors.soft > 0);
     assert_false(nodes[2].cautious);
+    /* Who does not know what was passed over may have what it named. */
+    assert_int_equal(
+        cluster_recent_oldest_unknown_to(nodes[2].recent, (struct span){0}, now_us),
+        CLUSTER_RECENT_UNKNOWN);
     unsigned distrusts = nodes[2].distrusts;
     pass(5 * SECOND);
     assert_int_equal(nodes[2].distrusts, distrusts);
