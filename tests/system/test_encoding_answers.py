@@ -164,7 +164,12 @@ def test_digests_are_of_identity_alone(bench, over):
 @ALL
 @OVER
 def test_head_equals_get(bench, warm, coding, over):
-    get, head = (bench.ask(warm, coding, method=method, over=over) for method in ("GET", "HEAD"))
+    get = bench.ask(warm, coding, over=over)
+    for _ in range(2):  # what is used often is made anew, smaller, once: perhaps between these
+        before, head, get = get, *(bench.ask(warm, coding, method=method, over=over)
+                                   for method in ("HEAD", "GET"))
+        if before.body == get.body:
+            break
     assert head.body == b"" and is_hit(head)
     assert fields_of(head) == fields_of(get)
     assert head.get("content-length") == str(len(get.body))
@@ -342,7 +347,8 @@ def test_cold_range(bench):
 @CODING
 def test_head_with_range(bench, warm, coding):
     """A range is for GET alone (RFC 9110 14.2)."""
+    before = str(bench.forms(warm)[coding]["bytes"])
     head = bench.ask(warm, coding, [("Range", "bytes=0-9")], "HEAD")
     assert head.status == 200
-    assert head.get("content-length") in (str(len(warm.body)),
+    assert head.get("content-length") in (str(len(warm.body)), before,
                                           str(bench.forms(warm)[coding]["bytes"]))
