@@ -150,8 +150,7 @@ void cluster_sync_asked(struct cluster_sync *s, struct span from, uint64_t numbe
         m->heard = true;
         bool stranger = q.members_hash != s->members_hash && q.members_hash != m->members_hash;
         m->members_hash = q.members_hash;
-        if (m->retry_us > now_us + SYNC_SECOND) /* it lives, so it may answer, too */
-            m->retry_us = now_us + SYNC_SECOND;
+        sync_member_asks(s, member);
         if (stranger || (q.kind == PURGE_WIRE_EXCHANGE && is_ahead(s, &m->vector)))
             sync_compare_at(s, member, s->now_us);
     }

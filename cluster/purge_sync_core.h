@@ -57,6 +57,8 @@ struct sync_member {
     int64_t compared_us;   /* the last one that was complete; INT64_MIN: none */
     int64_t tried_us;      /* the last one that ended, however */
     bool failed;           /* it did not answer the last time */
+    bool knocked;          /* it has asked since it failed: asked at once, and waited for */
+    bool deaf;             /* that was in vain: not again until it answers */
     unsigned failures;
     int64_t retry_us;    /* left alone until then */
     int64_t returned_us; /* when it last came back and caused caution */
@@ -214,6 +216,8 @@ NODISCARD enum err sync_member_heard(struct cluster_sync *s, uint32_t member,
 
 /* --- purge_sync_talk.c --- */
 void sync_talk(struct cluster_sync *s); /* sends whatever is due */
+/* It lives, so it may answer, too: it is asked sooner than its failures would have it. */
+void sync_member_asks(struct cluster_sync *s, uint32_t member);
 int64_t sync_talk_deadline_us(const struct cluster_sync *s);
 /* The body of one more output. Borrowed until the next one. */
 struct buf *sync_out_add(struct cluster_sync *s, enum cluster_sync_output_kind kind,

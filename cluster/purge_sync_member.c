@@ -76,7 +76,7 @@ bool sync_member_is_live(const struct sync_member *m)
 
 bool sync_member_is_reachable(const struct sync_member *m)
 {
-    return sync_member_is_live(m) && !m->failed;
+    return sync_member_is_live(m) && (!m->failed || m->knocked);
 }
 
 bool sync_member_can_be_asked(const struct cluster_sync *s, const struct sync_member *m)
@@ -182,7 +182,7 @@ static void came(struct cluster_sync *s, struct sync_member *m, uint32_t member,
     m->failures = 0;
     if (!is_new) /* it has nothing yet that it could have told us before */
         sync_caution_returned(s, m);
-    m->failed = false;
+    m->failed = m->knocked = m->deaf = false;
     sync_compare_at(s, member, s->now_us);
 }
 

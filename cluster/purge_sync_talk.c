@@ -102,6 +102,8 @@ static void note_failed(struct cluster_sync *s, uint32_t member)
         back_off = SYNC_BACKOFF_MAX_US;
     m->failures++;
     m->failed = true;
+    m->deaf = m->deaf || m->knocked;
+    m->knocked = false;
     m->behind = true;
     m->queued = 0;
     m->tried_us = s->now_us;
@@ -128,9 +130,27 @@ void sync_abandon(struct cluster_sync *s, uint32_t member)
 
 static void note_answered(struct sync_member *m)
 {
-    m->failed = false;
+    m->failed = m->knocked = m->deaf = false;
     m->failures = 0;
     m->retry_us = 0;
+}
+
+void sync_member_asks(struct cluster_sync *s, uint32_t member)
+{
+    struct sync_member *m = &s->members[member];
+    int64_t soon_us = s->now_us + SYNC_SECOND;
+    if (!m->failed)
+        return;
+    if (!m->deaf) {
+        m->knocked = true;
+        soon_us = m->tried_us + SYNC_BACKOFF_MIN_US;
+        if (soon_us < s->now_us)
+            soon_us = s->now_us;
+    }
+    if (m->retry_us > soon_us)
+        m->retry_us = soon_us;
+    if (m->knocked)
+        sync_compare_at(s, member, m->retry_us);
 }
 
 /* --- pushing --- */

@@ -468,6 +468,42 @@ static void in_a_crowd_a_few_are_told(void **state)
     }
 }
 
+/* It restarted so fast that gossip saw nothing: connections failed, and that was long ago. */
+static void who_asks_again_is_waited_for_again(void **state)
+{
+    (void)state;
+    cluster_of(2);
+    stop('b');
+    (void)purge_tag('a', "x", 1);
+    pass(12 * SECOND); /* left alone for longer and longer */
+    assert_true(has_stage('a', 1, CLUSTER_SYNC_SETTLED));
+    assert_int_equal(figures('a').unreachable, 1);
+    start('b');
+    see('b', 'a', CLUSTER_SYNC_LIVE);
+    settle();
+    assert_int_equal(figures('a').unreachable, 0);
+    (void)purge_tag('a', "y", 2);
+    settle();
+    assert_true(has_stage('a', 2, CLUSTER_SYNC_EVERYWHERE));
+    assert_false(has_stage('a', 2, CLUSTER_SYNC_SETTLED));
+}
+
+/* b can ask a, but not be asked. */
+static void who_asks_but_does_not_answer_is_waited_for_once(void **state)
+{
+    (void)state;
+    cluster_of(2);
+    cut['a' - 'a']['b' - 'a'] = true;
+    (void)purge_tag('a', "x", 1);
+    pass(SECOND);
+    assert_true(has_stage('a', 1, CLUSTER_SYNC_SETTLED));
+    pass(20 * SECOND);
+    assert_int_equal(figures('a').unreachable, 1);
+    (void)purge_tag('a', "y", 2);
+    write_disk('a', ERR_OK);
+    assert_true(has_stage('a', 2, CLUSTER_SYNC_SETTLED)); /* at once */
+}
+
 #define ROW(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -490,6 +526,8 @@ int main(void)
         ROW(what_was_typed_becomes_one_record),
         ROW(the_door_can_be_shut),
         ROW(in_a_crowd_a_few_are_told),
+        ROW(who_asks_again_is_waited_for_again),
+        ROW(who_asks_but_does_not_answer_is_waited_for_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
