@@ -81,7 +81,8 @@ enum cache_take cache_intake_response(struct cache_intake *i, const struct http_
 NODISCARD enum err cache_intake_body(struct cache_intake *i, struct span bytes);
 void cache_intake_end(struct cache_intake *i, const struct http_fields *trailers);
 void cache_intake_fail(struct cache_intake *i, enum cache_failure why, int64_t now_s);
-/* False: no reader is left and finishing it is not worth it; the fetch should cancel. */
+/* False: no reader is left and finishing it is not worth it; the fetch should cancel.
+ * It is final: nobody joins from then on, and cache_intake_fail must follow. */
 bool cache_intake_wanted(const struct cache_intake *i);
 /* Lets go, after _end, _fail or TAKE_DONE. False: `letter` is still under way; `room` will be
  * called once more and then the struct may be freed. */

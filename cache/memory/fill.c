@@ -511,6 +511,10 @@ bool memory_fill_wanted(struct memory_fill *f)
 {
     pthread_mutex_lock(&f->lock);
     bool wanted = f->ended || f->reader_count || is_awaited(f) || worth(f);
+    if (!wanted) {
+        f->given_up = true;
+        atomic_store_explicit(&f->closed, true, memory_order_release);
+    }
     pthread_mutex_unlock(&f->lock);
     return wanted;
 }

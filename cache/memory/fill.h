@@ -50,9 +50,10 @@ struct memory_fill {
     atomic_ullong fill_no;              /* 0: not sent yet */
     struct memory_object *_Atomic head; /* held, once known; changes at the fill's place only */
     atomic_ullong length;               /* bytes that arrived */
-    atomic_bool closed;                 /* nobody may join any more: its first bytes are gone */
-    bool background;                    /* nobody need wait for it */
-    bool elsewhere;                     /* another node keeps it, too; by the writer */
+    atomic_bool closed;         /* nobody may join any more: its first bytes are gone, or
+                                   it is given up */
+    bool background;            /* nobody need wait for it */
+    bool elsewhere;             /* another node keeps it, too; by the writer */
     struct memory_fill *source; /* held: a door, whose readers read from there (see door) */
     struct memory_fill *door;   /* held: stands in the index for this one; by the writer */
 
@@ -60,7 +61,7 @@ struct memory_fill {
     enum memory_head to_leader, to_waiters, to_door; /* to_door: who came by the door */
     struct memory_object *answer;                    /* held: the object of READY or STALE */
     bool answer_whole; /* the answer is complete in itself, no bytes come */
-    bool ended, led;
+    bool ended, led, given_up;
     unsigned failure;
     struct arena arena; /* of interims and trailers */
     struct memory_interim *interims;
@@ -129,7 +130,8 @@ void memory_fill_answer_leader(struct memory_fill *f, struct memory_object *o,
 NODISCARD enum err memory_fill_append(struct memory_fill *f, struct span bytes);
 void memory_fill_end(struct memory_fill *f, const struct http_fields *trailers);
 void memory_fill_fail(struct memory_fill *f, unsigned failure);
-/* Does it pay to go on? */
+/* Does it pay to go on? No is final: nobody may join from then on, and who is about to open a
+ * reader hears AGAIN. The writer must fail it. */
 bool memory_fill_wanted(struct memory_fill *f);
 
 /* --- anyone --- */

@@ -53,6 +53,7 @@ static void open_fill(struct memory_reader *r, struct memory_fill *f, bool leads
     f = memory_fill_source(f);
     r->fill = memory_fill_hold(f);
     pthread_mutex_lock(&f->lock);
+    r->too_late = f->given_up;
     memory_fill_add_reader(f, r);
     pthread_mutex_unlock(&f->lock);
 }
@@ -95,7 +96,9 @@ enum memory_head memory_reader_head(struct memory_reader *r)
     pthread_mutex_lock(&f->lock);
     enum memory_head head = r->leads ? f->to_leader : r->by_door ? f->to_door : f->to_waiters;
     bool whole = f->answer_whole;
-    if (head == MEMORY_HEAD_WAIT)
+    if (r->too_late)
+        head = MEMORY_HEAD_AGAIN;
+    else if (head == MEMORY_HEAD_WAIT)
         r->waiting = true;
     else if (head == MEMORY_HEAD_READY && !whole && r->at < f->begin && r->at >= f->committed)
         head = MEMORY_HEAD_AGAIN; /* too late for the first bytes */

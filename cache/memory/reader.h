@@ -45,6 +45,7 @@ struct memory_reader {
     uint64_t seen_at;         /* the place it told the fill, under its lock */
     int64_t moved_at_ms;
     bool leads, by_door, cut;
+    bool too_late; /* the fill was given up before this one came */
 };
 
 /* `woken` runs in the mailbox's loop. The object or fill is counted by the reader. */

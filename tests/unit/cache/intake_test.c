@@ -677,6 +677,42 @@ static void test_nobody_wants_it(void **state)
     scene_close(&s);
 }
 
+/* It is given up the moment nobody reads, and a request comes in between. */
+static void test_who_joins_as_it_is_given_up_looks_again(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s, NULL, 8 * MB);
+    struct client *lead = client_ask(&s, HTTP_GET, "/x", "");
+    client_open(lead);
+    client_fetch(lead);
+    assert_int_equal(client_respond(lead, 200, FRESH, 4 * MB), CACHE_TAKE_BODY);
+    client_body(lead, "begin");
+    struct client *early = client_ask(&s, HTTP_GET, "/x", "");
+    assert_int_equal(early->answer.verdict, CACHE_JOIN); /* it is about to open its reader */
+    client_close_reader(lead);
+    assert_false(cache_intake_wanted(&lead->intake));
+    client_open(early);
+    assert_int_equal(memory_reader_head(&early->reader), MEMORY_HEAD_AGAIN);
+    struct client *late = client_ask(&s, HTTP_GET, "/x", "");
+    assert_int_equal(late->answer.verdict, CACHE_LEAD);
+    cache_intake_fail(&lead->intake, CACHE_FAILURE_CANCELLED, s.now_s);
+    client_open(late);
+    client_fetch(late);
+    client_respond_all(late, 200, FRESH, "body");
+    ASSERT_READS(late, "body");
+    client_close_reader(early);
+    cache_answer_fini(&early->answer);
+    client_lookup(early);
+    client_open(early);
+    assert_int_equal(memory_reader_head(&early->reader), MEMORY_HEAD_READY);
+    ASSERT_READS(early, "body");
+    client_destroy(lead);
+    client_destroy(early);
+    client_destroy(late);
+    scene_close(&s);
+}
+
 /* A refresh behind a stale answer that brings what nobody may share: no reader will come. */
 static void test_nobody_wants_a_private_refresh(void **state)
 {
@@ -719,6 +755,7 @@ int main(void)
         cmocka_unit_test(test_head_updates_or_outdates),
         cmocka_unit_test(test_interim_and_trailers),
         cmocka_unit_test(test_nobody_wants_it),
+        cmocka_unit_test(test_who_joins_as_it_is_given_up_looks_again),
         cmocka_unit_test(test_nobody_wants_a_private_refresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
