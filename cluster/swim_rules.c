@@ -2,9 +2,11 @@
 
 #include <stdlib.h>
 
-#define WARNINGS 6u   /* to a suspect, before its end, half a probe interval apart */
-#define ASKED_FROM 4u /* from this one on by stream, too */
-#define ASKED_MAX 4u  /* such streams at once; when more are suspect, the network is parted */
+/* To a suspect, before its end, half a probe interval apart. */
+#define WARNINGS_MIN 6u
+#define WARNINGS_MAX 12u
+#define ASKED 3u     /* the last ones go by stream, too */
+#define ASKED_MAX 4u /* such streams at once; when more are suspect, the network is parted */
 
 static struct cluster_swim_claim claim_of(const struct cluster_member *m)
 {
@@ -194,6 +196,17 @@ static void spread_suspect(struct cluster_swim *s, const struct cluster_member *
                         &(struct wire_message){.type = WIRE_SUSPECT, .suspect = *claim});
 }
 
+/* One for each probe interval of the shortest suspicion: large clusters have more suspicions by
+ * chance, and more time. With a quarter of all packets lost, a warning and its answer are lost
+ * with 1 - 0.75^2: six of them 0.7 % of the time, twelve 0.005 %. */
+static uint32_t warnings(const struct cluster_swim *s, const struct cluster_member *m)
+{
+    int64_t count = m->suspicion->min_us / s->profile.probe_interval_us;
+    return count < WARNINGS_MIN   ? WARNINGS_MIN
+           : count > WARNINGS_MAX ? WARNINGS_MAX
+                                  : (uint32_t)count;
+}
+
 /* When something is to be done about a suspect: a warning to it, or its end. A confirmation
  * that comes late may have moved the end into the past; the warnings come before it even so. */
 static int64_t next_us(const struct cluster_swim *s, const struct cluster_member *m)
@@ -203,7 +216,7 @@ static int64_t next_us(const struct cluster_swim *s, const struct cluster_member
     int64_t apart_us = s->profile.probe_interval_us / 2;
     if (!s->lifeguard)
         return end_us;
-    int64_t at_us = end_us - (int64_t)(WARNINGS - x->warned) * apart_us;
+    int64_t at_us = end_us - (int64_t)(warnings(s, m) - x->warned) * apart_us;
     bool soon = x->warned > 0 && at_us < x->warned_us + apart_us;
     return soon ? x->warned_us + apart_us : at_us;
 }
@@ -300,15 +313,14 @@ void cluster_swim_dead(struct cluster_swim *s, const struct wire_dead *claim)
 }
 
 /* Tells the suspect itself once more. If it refuted before and that did not come here, it says
- * so again; if it never heard of the suspicion, it refutes now. With a quarter of all packets
- * lost, six such questions and answers get lost too often (0.4375^6); so the last ones go by
- * stream as well, where nothing is lost: the first push/pull tells it, the next one brings its
+ * so again; if it never heard of the suspicion, it refutes now. The last ones go by stream as
+ * well, where nothing is lost: the first push/pull tells it, the next one brings its
  * word. Each carries all that this node knows, therefore only a few at once. */
 static void warn(struct cluster_swim *s, struct cluster_member *m)
 {
     m->suspicion->warned++;
     m->suspicion->warned_us = s->now_us;
-    if (m->suspicion->warned >= ASKED_FROM && cluster_swim_pulls(s) < ASKED_MAX) {
+    if (m->suspicion->warned + ASKED > warnings(s, m) && cluster_swim_pulls(s) < ASKED_MAX) {
         s->counters.asked_by_stream++;
         cluster_swim_pull(s, &m->addr, false);
     }
@@ -323,7 +335,7 @@ static void attend(struct cluster_swim *s, struct cluster_member *m)
 {
     if (next_us(s, m) > s->now_us) {
         note_deadline(s, m);
-    } else if (s->lifeguard && m->suspicion->warned < WARNINGS) {
+    } else if (s->lifeguard && m->suspicion->warned < warnings(s, m)) {
         warn(s, m);
         note_deadline(s, m);
     } else {

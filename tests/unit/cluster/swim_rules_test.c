@@ -302,6 +302,37 @@ static void suspects_are_warned(void **state)
     }
 }
 
+/* In a large cluster more often: there are more suspicions by chance, and more time. */
+static void suspects_of_many_are_warned_more_often(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned members, times;
+    } rows[] = {{50, 6}, {70, 7}, {400, 10}, {2000, 12}};
+    for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+        struct bench b;
+        struct cluster_swim_conf conf = bench_conf();
+        int64_t first_us = 0;
+        unsigned times = 0;
+        char words[40];
+        bench_open(&b, &conf);
+        prepare(&b, "alive b 1");
+        for (unsigned k = 2; k < rows[i].members; k++) {
+            (void)snprintf(words, sizeof words, "alive m%u 1", k);
+            bench_hear(&b, words, 'z');
+        }
+        (void)bench_outputs(&b);
+        bench_hear(&b, "suspect b 1 z", 'z');
+        bench_hear(&b, "suspect b 1 m2", 'z');
+        bench_hear(&b, "suspect b 1 m3", 'z');
+        while (strcmp(bench_view(&b, "b"), "b suspect 1") == 0)
+            run_answered(&b, b.now_us + SECOND / 4, &first_us, &times);
+        if (times != rows[i].times)
+            fail_msg("%u members: %u times", rows[i].members, times);
+        bench_close(&b);
+    }
+}
+
 static void the_layer_above_may_refuse(void **state)
 {
     (void)state;
@@ -432,6 +463,7 @@ int main(void)
         cmocka_unit_test(two_suspects),
         cmocka_unit_test(old_news_about_this_node_is_answered),
         cmocka_unit_test(suspects_are_warned),
+        cmocka_unit_test(suspects_of_many_are_warned_more_often),
         cmocka_unit_test(the_layer_above_may_refuse),
         cmocka_unit_test(names_are_bounded),
         cmocka_unit_test(leaving),
