@@ -141,21 +141,46 @@ uint32_t crypto_crc32c(struct span bytes)
     return crypto_crc32c_add(0, bytes);
 }
 
-uint32_t crypto_crc32c_add(uint32_t crc, struct span bytes)
+/* Half an octet at a time, polynomial 0x82f63b78 (reflected). */
+static uint32_t crc32c_plain(uint32_t crc, struct span bytes)
 {
-    /* Half an octet at a time, polynomial 0x82f63b78 (reflected). */
     static const uint32_t table[16] = {
         0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3,
         0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
         0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
     };
-    crc = ~crc;
     for (size_t i = 0; i < bytes.len; i++) {
         crc ^= (uint8_t)bytes.ptr[i];
         crc = crc >> 4 ^ table[crc & 15];
         crc = crc >> 4 ^ table[crc & 15];
     }
-    return ~crc;
+    return crc;
+}
+
+#ifdef __x86_64__
+/* The processor has it as an instruction since 2008; twenty times as fast. */
+__attribute__((target("sse4.2"))) static uint32_t crc32c_fast(uint32_t crc, struct span bytes)
+{
+    uint64_t word, wide = crc;
+    size_t at = 0;
+    for (; bytes.len - at >= sizeof word; at += sizeof word) {
+        memcpy(&word, bytes.ptr + at, sizeof word);
+        wide = __builtin_ia32_crc32di(wide, word);
+    }
+    crc = (uint32_t)wide;
+    for (; at < bytes.len; at++)
+        crc = __builtin_ia32_crc32qi(crc, (unsigned char)bytes.ptr[at]);
+    return crc;
+}
+#endif
+
+uint32_t crypto_crc32c_add(uint32_t crc, struct span bytes)
+{
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("sse4.2"))
+        return ~crc32c_fast(~crc, bytes);
+#endif
+    return ~crc32c_plain(~crc, bytes);
 }
 
 static int base64_value(char c)

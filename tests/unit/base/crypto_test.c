@@ -56,6 +56,20 @@ static void known_answers(void **state)
     assert_int_equal(crypto_crc32c(span_of(zeros, 32)), 0x8a9136aa);
     assert_int_equal(crypto_crc32c(span_of(NULL, 0)), 0);
     assert_int_equal(crypto_crc32c_add(crypto_crc32c(SPAN("1234")), SPAN("56789")), 0xe3069283);
+    /* At any length and place like the polynomial, one bit after the other. */
+    char bytes[80];
+    for (unsigned i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)(i * 37 + 11);
+    for (unsigned from = 0; from < 9; from++) {
+        for (unsigned len = 0; from + len <= sizeof bytes; len++) {
+            uint32_t crc = UINT32_MAX;
+            for (unsigned i = 0; i < len * 8; i++) {
+                crc ^= (uint32_t)((uint8_t)bytes[from + i / 8] >> i % 8 & 1);
+                crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78 : 0);
+            }
+            assert_int_equal(crypto_crc32c(span_of(bytes + from, len)), ~crc);
+        }
+    }
 }
 
 static void compares(void **state)
