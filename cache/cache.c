@@ -124,6 +124,7 @@ enum err cache_open(const struct cache_conf *conf, struct cache **out)
     c->invalidated = conf->invalidated;
     c->user = conf->user;
     pthread_mutex_init(&c->tier.stalled_lock, NULL);
+    arena_init(&c->purge_arena, PURGE_ARENA_BYTES);
     /* First, because a store that is emptied while it opens says so. */
     c->tier.index = memory_index_create(&c->tier);
     enum err e = open_store(c, conf);
@@ -177,6 +178,7 @@ void cache_close(struct cache *c)
     memory_epoch_destroy(t->epoch);
     store_close(t->store);
     pthread_mutex_destroy(&t->stalled_lock);
+    arena_fini(&c->purge_arena);
     free(c);
 }
 
@@ -190,30 +192,35 @@ uint64_t cache_apply_no_next(struct cache *c)
     return memory_epoch_reserve(c->tier.epoch);
 }
 
-/* The names of a purge under this node's configuration. */
-static enum err read_purge(const struct purge *p, const struct conf *conf, struct arena *a,
-                           struct memory_purge *out)
+struct memory_purge *cache_purge_read(const struct purge *p, const struct conf *conf,
+                                      struct arena *a, enum err *out_err)
 {
     struct span *names = NULL;
     uint32_t count = 0;
-    enum err e = policy_key_purge(p, conf, a, &names, &count);
-    *out = (struct memory_purge){
+    struct memory_purge *named = arena_zalloc(a, sizeof *named);
+    *out_err = named ? policy_key_purge(p, conf, a, &names, &count) : ERR_LIMIT;
+    if (*out_err != ERR_OK)
+        return NULL;
+    *named = (struct memory_purge){
         .kind = p->kind, .mode = p->mode, .site = p->site, .names = names, .name_count = count};
-    return e;
+    return named;
+}
+
+void cache_purge_apply(struct cache *c, const struct memory_purge *named, uint64_t apply_no)
+{
+    memory_epoch_apply(c->tier.epoch, named, apply_no);
 }
 
 enum err cache_purge(struct cache *c, const struct purge *p, uint64_t apply_no,
                      const struct conf *conf)
 {
-    struct arena a;
-    struct memory_purge names;
-    arena_init(&a, PURGE_ARENA_BYTES);
-    enum err e = read_purge(p, conf, &a, &names);
-    if (e == ERR_OK)
-        memory_epoch_apply(c->tier.epoch, &names, apply_no);
+    enum err e;
+    struct memory_purge *named = cache_purge_read(p, conf, &c->purge_arena, &e);
+    if (named)
+        cache_purge_apply(c, named, apply_no);
     else
         memory_epoch_skip(c->tier.epoch, apply_no);
-    arena_fini(&a);
+    arena_reset(&c->purge_arena);
     return e;
 }
 
@@ -252,11 +259,12 @@ uint64_t cache_purges_swept(const struct cache *c)
 uint64_t cache_purge_count(struct cache *c, const struct purge *p, const struct conf *conf)
 {
     struct arena a;
-    struct memory_purge names;
+    enum err e;
     uint64_t count = 0;
     arena_init(&a, PURGE_ARENA_BYTES);
-    if (read_purge(p, conf, &a, &names) == ERR_OK)
-        count = memory_sweep_count(&c->tier, &names, conf);
+    struct memory_purge *named = cache_purge_read(p, conf, &a, &e);
+    if (named)
+        count = memory_sweep_count(&c->tier, named, conf);
     arena_fini(&a);
     return count;
 }

@@ -38,11 +38,16 @@ uint64_t cache_boot_no(const struct cache *c);
 uint64_t cache_apply_no_next(struct cache *c); /* control only: the next apply_no to give */
 
 /* Makes what the purge names unusable, at once, for every worker: slot first, then the clock.
- * `apply_no` comes from cache_apply_no_next, or from the log at start (before the first
- * lookup). `selector` is raw; it is normalised here by the sites of `conf`. ERR_SYNTAX: not
- * applicable under this configuration (told to the caller, harmless). */
+ * Control. `apply_no` comes from cache_apply_no_next, or from the log at start (before the
+ * first lookup). `selector` is raw; it is normalised here by the sites of `conf`. ERR_SYNTAX:
+ * not applicable under this configuration (told to the caller, harmless). */
 NODISCARD enum err cache_purge(struct cache *c, const struct purge *p, uint64_t apply_no,
                                const struct conf *conf);
+/* The two halves of cache_purge: what a purge names under `conf`, allocated in `a`, the strings
+ * of `p` borrowed (NULL: ERR_SYNTAX or ERR_LIMIT in *out_err), and that put in effect. */
+struct memory_purge *cache_purge_read(const struct purge *p, const struct conf *conf,
+                                      struct arena *a, enum err *out_err);
+void cache_purge_apply(struct cache *c, const struct memory_purge *named, uint64_t apply_no);
 /* While this node may not know all purges (docs/purge.md, "Coming back"): what was sent for up
  * to now is validated before it is used, as after a soft purge of everything; off: trusted
  * again, but for what purges say. On again: what came meanwhile, too. Control; a lookup

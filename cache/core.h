@@ -21,6 +21,7 @@ struct cache {
     struct memory_warm *warm;
     struct memory_sweep *sweep;
     int64_t store_tick_ms;
+    struct arena purge_arena; /* control's, for one purge after the other */
     struct letter_mailbox *control;
     void (*invalidated)(void *user, const struct purge *p, uint64_t apply_no);
     void *user;

@@ -504,6 +504,10 @@ static void settle(struct cluster_purge_disk *d)
                     (unsigned long long)d->max_bytes);
     d->failing = failed;
     cluster_purge_log_written(d->log, &d->batch, d->batch_err, d->batch_used);
+}
+
+static void tell_written(struct cluster_purge_disk *d)
+{
     if (d->written)
         d->written(d->user);
 }
@@ -514,7 +518,8 @@ static void come_home(struct letter *l)
     d->out = false;
     settle(d);
     if (!d->closing)
-        cluster_purge_disk_pump(d, d->now_s);
+        cluster_purge_disk_pump(d, d->now_s); /* the disk need not wait for the news */
+    tell_written(d);
 }
 
 static void write_out(struct letter *l)
@@ -551,6 +556,7 @@ void cluster_purge_disk_close(struct cluster_purge_disk *d)
     while (cluster_purge_log_take(d->log, d->now_s, &d->batch)) {
         write_batch(d);
         settle(d);
+        tell_written(d);
         if (d->batch_err != ERR_OK)
             break;
     }

@@ -5,12 +5,12 @@
 #include "base/crypto.h"
 #include "base/log.h"
 #include "cache/cache.h"
-#include "cache/policy/key.h"
 #include "node/purges_core.h"
 #include "node/setup/setup.h"
 
-#define CHECK_ARENA_BYTES ((size_t)1 << 20) /* as cache_purge has */
-#define RECENT_S 3600 /* records that a failing disk may not have yet are younger */
+#define READ_ARENA_BYTES                                                                       \
+    ((size_t)256 << 20) /* of one call; selectors and sites bound it before */
+#define RECENT_S 3600   /* records that a failing disk may not have yet are younger */
 
 /* --- open --- */
 
@@ -145,21 +145,27 @@ void node_purges_rename(struct node_purges *p, const struct conf *conf)
 
 /* --- apply --- */
 
-static bool all_can_be_named(const struct purge *purges, uint32_t count,
-                             const struct conf *conf)
+/* What each names under `conf`, in order; NULL: one of them is not possible. */
+static struct memory_purge **read_all(const struct purge *purges, uint32_t count,
+                                      const struct conf *conf, struct arena *a)
 {
-    struct arena a;
-    bool good = true;
-    arena_init(&a, CHECK_ARENA_BYTES);
-    for (uint32_t i = 0; good && i < count; i++) {
-        struct span *names;
-        uint32_t name_count;
-        good = purge_check(&purges[i]) == ERR_OK &&
-               policy_key_purge(&purges[i], conf, &a, &names, &name_count) == ERR_OK;
-        arena_reset(&a);
+    struct memory_purge **named = arena_zalloc(a, count * sizeof(struct memory_purge *));
+    for (uint32_t i = 0; named && i < count; i++) {
+        enum err err = purge_check(&purges[i]);
+        if (err == ERR_OK)
+            named[i] = cache_purge_read(&purges[i], conf, a, &err);
+        if (err != ERR_OK)
+            return NULL;
     }
-    arena_fini(&a);
-    return good;
+    return named;
+}
+
+/* Other configurations only for a moment, and they may not know the name at all. */
+static void effect_under_others(struct node_purges *p, const struct purge *purge, uint64_t no,
+                                const struct conf **confs, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++)
+        (void)!cache_purge(p->cache, purge, no, confs[i]);
 }
 
 enum err purges_effect(struct node_purges *p, const struct purge *purge, uint64_t no)
@@ -167,22 +173,21 @@ enum err purges_effect(struct node_purges *p, const struct purge *purge, uint64_
     const struct conf *confs[NODE_PURGES_CONFS];
     uint32_t count = p->conf.confs(p->conf.user, confs, NODE_PURGES_CONFS);
     enum err err = cache_purge(p->cache, purge, no, confs[0]);
-    /* Others only for a moment, and they may not know the name at all. */
-    for (uint32_t i = 1; i < count; i++)
-        (void)!cache_purge(p->cache, purge, no, confs[i]);
+    effect_under_others(p, purge, no, confs, count);
     return err == ERR_SYNTAX ? ERR_OK : err; /* it names nothing here */
 }
 
 /* In effect, then on its way to the disk and to others. Before it is in effect the answers of
  * other nodes are measured against it. */
 static enum err apply_one(struct node_purges *p, const struct purge *purge,
-                          struct purges_waiting *w)
+                          const struct memory_purge *named, const struct conf **confs,
+                          uint32_t conf_count, struct purges_waiting *w)
 {
     uint64_t no = cache_apply_no_next(p->cache);
     if (p->clustered)
         cluster_recent_add_unnumbered(p->recent, no, no, purges_now_us());
-    if (purges_effect(p, purge, no) != ERR_OK)
-        return ERR_LIMIT; /* it was checked, so it is memory */
+    cache_purge_apply(p->cache, named, no);
+    effect_under_others(p, purge, no, confs, conf_count);
     return p->disk ? purges_sync_accept(p, purge, no, w) : ERR_SYS;
 }
 
@@ -191,9 +196,13 @@ void node_purges_apply(struct node_purges *p, const struct purge *purges, uint32
 {
     const struct conf *confs[NODE_PURGES_CONFS];
     struct purges_waiting *w = NULL;
+    struct arena reading;
     enum err err = ERR_OK;
-    (void)p->conf.confs(p->conf.user, confs, NODE_PURGES_CONFS);
-    if (!all_can_be_named(purges, count, confs[0])) {
+    uint32_t conf_count = p->conf.confs(p->conf.user, confs, NODE_PURGES_CONFS);
+    arena_init(&reading, READ_ARENA_BYTES);
+    struct memory_purge **named = read_all(purges, count, confs[0], &reading);
+    if (!named) {
+        arena_fini(&reading);
         answered(a, ticket, &(struct admin_purge_done){.err = ERR_SYNTAX});
         return;
     }
@@ -205,10 +214,11 @@ void node_purges_apply(struct node_purges *p, const struct purge *purges, uint32
             *w = (struct purges_waiting){
                 .answered = answered, .admin = a, .admin_ticket = ticket};
         }
-        enum err one = apply_one(p, &purges[i], w);
+        enum err one = apply_one(p, &purges[i], named[i], confs, conf_count, w);
         if (one != ERR_OK)
             err = one;
     }
+    arena_fini(&reading);
     if (err != ERR_OK) {
         free(w);
         if (ticket)
@@ -350,7 +360,8 @@ void node_purges_close(struct node_purges *p)
         return;
     letter_crew_destroy(p->counters);
     (void)letter_open_all(p->conf.home);
-    cluster_purge_disk_close(p->disk);
+    cluster_purge_disk_close(p->disk); /* its last outcomes settle once more */
+    io_task_cancel(&p->write);
     purges_sync_close(p);
     cluster_purge_log_destroy(p->log);
     free(p->node_id);

@@ -23,6 +23,7 @@
 #include "cluster/purge_sync.h"
 
 struct cache;
+struct io_loop;
 struct setup;
 
 struct node_purges_peers { /* how others are reached; not called without a cluster */
@@ -37,6 +38,8 @@ struct node_purges_peers { /* how others are reached; not called without a clust
 struct node_purges_conf {
     const struct conf *conf;     /* borrowed for node_purges_open */
     struct letter_mailbox *home; /* control's */
+    struct io_loop
+        *loop; /* control's, too: one batch for what one turn brings. NULL: at once */
     /* Every configuration that look-ups use at this moment, the one in force first; at most
      * `max`. A purge is named under all of them. */
     uint32_t (*confs)(void *user, const struct conf **out, uint32_t max);

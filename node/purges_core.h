@@ -7,6 +7,7 @@
 #pragma once
 
 #include "cluster/purge_sync.h"
+#include "node/io/loop_ev.h"
 #include "node/purges.h"
 
 #define NODE_PURGES_KEEP_S 10 /* what other nodes may not know yet keeps its name so long */
@@ -39,6 +40,7 @@ struct node_purges {
 
     struct purges_waiting *waiting;
     uint64_t next_ticket;
+    struct io_task write; /* to do before the loop sleeps */
     struct purges_queued *queue, **queue_end;
     bool settling;
     uint64_t vector_serial; /* as told to peers.vector */

@@ -3,7 +3,6 @@
 #include "base/crypto.h"
 #include "base/log.h"
 #include "cache/cache.h"
-#include "node/io/loop_ev.h"
 #include "node/purges_core.h"
 
 enum queued_kind { QUEUED_STAGE, QUEUED_HINT, QUEUED_UNSENT };
@@ -172,6 +171,12 @@ static void tell(struct node_purges *p, const struct purges_queued *q)
     }
 }
 
+static void write_now(struct io_task *t)
+{
+    struct node_purges *p = CONTAINER_OF(t, struct node_purges, write);
+    cluster_purge_disk_pump(p->disk, p->now_s);
+}
+
 void purges_settle(struct node_purges *p)
 {
     struct purges_queued *q;
@@ -190,7 +195,9 @@ void purges_settle(struct node_purges *p)
             free(q);
         }
     } while (q);
-    if (p->disk)
+    if (p->disk && p->conf.loop)
+        io_loop_soon(p->conf.loop, &p->write, write_now);
+    else if (p->disk)
         cluster_purge_disk_pump(p->disk, p->now_s);
     p->settling = false;
 }

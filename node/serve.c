@@ -94,6 +94,7 @@ static bool open_cache(struct node *n)
     const struct conf *conf = n->setup->conf;
     const struct node_purges_conf purges = {.conf = conf,
                                             .home = &n->loop->mailbox,
+                                            .loop = n->loop,
                                             .confs = node_spread_confs,
                                             .peers = node_spread,
                                             .user = n};
