@@ -41,6 +41,7 @@ static void hear_changed(void *user, uint32_t at, enum cluster_change change, ui
         return;
     s->wrong++;
     trace_wrong(s, at, about);
+    s->wrong_about_well += well(s, about);
     s->wrong_well += well(s, at) && well(s, about);
 }
 

@@ -19,7 +19,8 @@ struct scene {
     uint32_t knowing;          /* nodes that know */
     uint32_t anomalous;        /* nodes 1.. that are not well */
     uint64_t wrong;            /* nodes said dead that are up and not cut off */
-    uint64_t wrong_well;       /* of these: where both sides are well */
+    uint64_t wrong_about_well; /* of these: about a node that is well (Lifeguard's FP) */
+    uint64_t wrong_well;       /* and told to one that is well, too (its FP-) */
     void *user;                /* of event */
     void (*event)(struct scene *s, uint32_t at, const struct cluster_event *event);
 };

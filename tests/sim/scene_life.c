@@ -64,9 +64,10 @@ bool scene_anomaly(uint32_t nodes, uint32_t paused, int64_t ms, int64_t seconds,
                 world_pause(s.world, i, ms * MS, true);
         world_run(s.world, 10 * MS);
     }
-    printf("anomaly nodes=%u paused=%u ms=%lld seconds=%lld seed=%llu lifeguard=%d well=%llu",
+    printf("anomaly nodes=%u paused=%u ms=%lld seconds=%lld seed=%llu lifeguard=%d "
+           "about_well=%llu well=%llu",
            nodes, paused, (long long)ms, (long long)seconds, (unsigned long long)seed,
-           lifeguard, (unsigned long long)s.wrong_well);
+           lifeguard, (unsigned long long)s.wrong_about_well, (unsigned long long)s.wrong_well);
     end(&s);
     return good;
 }

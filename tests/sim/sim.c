@@ -22,8 +22,8 @@
  *       another one at once.
  *   sim anomaly N PAUSED MS S SEED LIFEGUARD
  *       PAUSED nodes stop for MS again and again (Lifeguard's experiment), with Lifeguard (1)
- *       or without (0). wrong: deaths told of nodes that are up; well: where neither side was
- *       one that is paused.
+ *       or without (0). wrong: deaths told of nodes that are up; about_well: of those that are
+ *       never paused (Lifeguard's false positives); well: told to such nodes, too.
  *   sim event N PERCENT SEED
  *       200 user events with eager push, from anybody at any time: when does half, 99 % and the
  *       last node have them, and how many did gossip not bring to all?
