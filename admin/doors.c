@@ -12,19 +12,17 @@ static bool is_soft(const struct http_fields *f)
     return field && span_equal_nocase(field->value, SPAN("soft"));
 }
 
-/* The purges that the request names. NULL, or what is wrong. */
-static const char *read_purges(const struct admin_call *c, struct span url,
-                               const struct conf_site *site, struct purge *out,
-                               uint32_t *out_count)
+const char *admin_doors_read(const struct http_fields *f, struct span url,
+                             const struct conf_site *site, struct arena *a, struct purge *out,
+                             uint32_t *out_count)
 {
     static const char *names[] = {"surrogate-key", "xkey"};
     static const struct conf_texts fields = {names, ARRAY_LEN(names)};
-    const struct http_fields *f = &c->request->request->fields;
     struct purge like = {.kind = PURGE_URL, .mode = PURGE_HARD, .selector = url};
-    struct policy_tags *tags = arena_alloc(c->arena, sizeof *tags);
+    struct policy_tags *tags = arena_alloc(a, sizeof *tags);
     if (is_soft(f))
         like.mode = PURGE_SOFT;
-    if (!tags || policy_tags(f, &fields, c->arena, tags) != ERR_OK)
+    if (!tags || policy_tags(f, &fields, a, tags) != ERR_OK)
         return "too many tags";
     /* Somebody's empty variable must not become a purge of the URL. */
     if (tags->count == 0 && (http_fields_find_text(f, SPAN("surrogate-key")) ||
@@ -50,7 +48,8 @@ void admin_doors_purge(const struct admin_core *core, const struct admin_call *c
 {
     struct purge purges[POLICY_TAGS_MAX];
     uint32_t count;
-    const char *wrong = read_purges(c, url, site, purges, &count);
+    const char *wrong =
+        admin_doors_read(&c->request->request->fields, url, site, c->arena, purges, &count);
     if (wrong) {
         admin_call_fault(c, 400, "%s", wrong);
         return;

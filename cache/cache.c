@@ -206,6 +206,15 @@ struct memory_purge *cache_purge_read(const struct purge *p, const struct conf *
     return named;
 }
 
+void cache_purge_ahead(struct cache *c, const struct purge *p, const struct conf *conf,
+                       struct arena *a)
+{
+    enum err e;
+    struct memory_purge *named = cache_purge_read(p, conf, a, &e);
+    if (named)
+        (void)memory_epoch_apply_now(c->tier.epoch, named);
+}
+
 void cache_purge_apply(struct cache *c, const struct memory_purge *named, uint64_t apply_no)
 {
     memory_epoch_apply(c->tier.epoch, named, apply_no);

@@ -48,6 +48,10 @@ NODISCARD enum err cache_purge(struct cache *c, const struct purge *p, uint64_t 
 struct memory_purge *cache_purge_read(const struct purge *p, const struct conf *conf,
                                       struct arena *a, enum err *out_err);
 void cache_purge_apply(struct cache *c, const struct memory_purge *named, uint64_t apply_no);
+/* A purge that is allowed, before control knows of it: in effect as what an unsafe method
+ * invalidates, neither numbered nor logged. cache_purge must follow. Any thread. */
+void cache_purge_ahead(struct cache *c, const struct purge *p, const struct conf *conf,
+                       struct arena *a);
 /* While this node may not know all purges (docs/purge.md, "Coming back"): what was sent for up
  * to now is validated before it is used, as after a soft purge of everything; off: trusted
  * again, but for what purges say. On again: what came meanwhile, too. Control; a lookup

@@ -2,6 +2,10 @@
 
 #include <stdlib.h>
 
+#include "admin/doors.h"
+#include "cache/cache.h"
+#include "cache/policy/tags.h"
+
 static bool copy_fields(struct arena *a, const struct http_fields *from,
                         struct http_fields *out)
 {
@@ -84,6 +88,19 @@ struct front_ask *front_ask_send(struct front *f, const struct front_ask_what *w
     f->asks_out++;
     letter_post(f->desk->mailbox, &a->letter, open_at_control);
     return a;
+}
+
+void front_ask_purge_ahead(struct front *f, const struct front_ask_what *what, struct arena *a)
+{
+    struct purge purges[POLICY_TAGS_MAX];
+    uint32_t count = 0;
+    const struct conf *conf = what->setup->conf;
+    const struct http_fields *fields = &what->request->fields;
+    if (!what->may_purge || conf->admin.purge_rate ||
+        admin_doors_read(fields, what->url, what->site, a, purges, &count))
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        cache_purge_ahead(f->cache, &purges[i], conf, a);
 }
 
 void front_ask_forget(struct front_ask *a)

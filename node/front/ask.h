@@ -62,6 +62,10 @@ struct front_ask_what {
  * belongs to the exchange, until front_ask_destroy. */
 struct front_ask *front_ask_send(struct front *f, const struct front_ask_what *what,
                                  void (*answered)(void *user, struct front_ask *a), void *user);
+/* A PURGE from an address that may: in effect at once, so that what follows it on any
+ * connection need not wait until control gets to it. Not when control may still refuse it, over
+ * a rate. */
+void front_ask_purge_ahead(struct front *f, const struct front_ask_what *what, struct arena *a);
 void front_ask_forget(struct front_ask *a);  /* while it is out */
 void front_ask_destroy(struct front_ask *a); /* after it was answered; NULL ok */
 /* Control: copies the answer (a bare 500 when it does not fit) and sends the ask home. */

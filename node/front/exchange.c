@@ -429,6 +429,7 @@ static void ask_control(struct front_exchange *x)
             answer(x, 500, "memory");
             return;
         }
+        front_ask_purge_ahead(x->front, &what, x->memory);
     }
     x->state = FRONT_ASKED;
     x->ask_out = front_ask_send(x->front, &what, control_answered, x);

@@ -354,6 +354,18 @@ def test_purge_method_is_refused_to_others(bench):
                                           if r.method == "PURGE"]
 
 
+def test_purge_method_over_the_rate_has_no_effect(make_node, origin):
+    bench = make_bench(make_node, origin,
+                       admin={"listen": "127.0.0.1:@ADMIN@", "purge_rate": "1/s"})
+    path = bench.serve(LASTS)
+    bench.fill(path, host="www.test")
+    answers = [bench.request("PURGE", "/none", host="www.test") for _ in range(300)]
+    assert answers[0].status == 200 and answers[-1].status == 429
+    assert int(answers[-1].get("retry-after")) > 0
+    assert bench.request("PURGE", path, host="www.test").status == 429
+    assert is_hit(bench.get(path, host="www.test"))
+
+
 def test_purge_method_believes_no_forwarded_address(bench):
     path = bench.serve(LASTS)
     bench.fill(path, host="other.test")

@@ -481,6 +481,34 @@ static void test_purge_during_the_fill(void **state)
 }
 
 /* A purge between lookup and sending takes the validators, too. */
+/* Ahead of its number: a fetch that was sent before is not joined, and leaves nothing. */
+static void test_purge_ahead(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct arena a;
+    struct purge p = {.kind = PURGE_URL, .mode = PURGE_HARD, .selector = SPAN("http://h.x/x")};
+    scene_open(&s, NULL, 8 * MB);
+    arena_init(&a, 1 << 16);
+    scene_store(&s, "/x", "", FRESH, "body");
+    scene_store(&s, "/y", "", FRESH, "body");
+    cache_purge_ahead(s.cache, &p, &s.conf, &a);
+    struct client *lead = client_ask(&s, HTTP_GET, "/x", "");
+    assert_int_equal(lead->answer.verdict, CACHE_LEAD);
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/y", ""), CACHE_HIT);
+    client_open(lead);
+    client_fetch(lead);
+    cache_purge_ahead(s.cache, &p, &s.conf, &a);
+    client_respond_all(lead, 200, FRESH, "old");
+    client_destroy(lead);
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", ""), CACHE_LEAD);
+    /* Its number comes later, and does the same. */
+    scene_purge(&s, PURGE_URL, PURGE_HARD, "http://h.x/y");
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/y", ""), CACHE_LEAD);
+    arena_fini(&a);
+    scene_close(&s);
+}
+
 static void test_hard_purge_takes_validators(void **state)
 {
     (void)state;
@@ -749,6 +777,7 @@ int main(void)
         cmocka_unit_test(test_304_that_speaks_of_another),
         cmocka_unit_test(test_stale_if_error),
         cmocka_unit_test(test_purge_during_the_fill),
+        cmocka_unit_test(test_purge_ahead),
         cmocka_unit_test(test_hard_purge_takes_validators),
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_unsafe_methods_invalidate),
