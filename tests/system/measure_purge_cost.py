@@ -276,7 +276,8 @@ def passes(crew, place):
             urls.write_text("".join("http://127.0.0.1:%d/o/%d\n" % (node.http_port, i)
                                     for i in order))
             runs.append(threading.Thread(target=load,
-                                         args=("-c", 4, "-n", OBJECTS, "-i", urls)))
+                                         args=("-c", 4, "-n", OBJECTS, "-i", urls, "-H",
+                                               ":authority: localhost")))
         for run in runs:
             run.start()
         for run in runs:
