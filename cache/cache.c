@@ -265,16 +265,21 @@ uint64_t cache_purges_swept(const struct cache *c)
     return memory_epoch_swept(c->tier.epoch);
 }
 
-uint64_t cache_purge_count(struct cache *c, const struct purge *p, const struct conf *conf)
+uint64_t cache_purge_count(struct cache *c, const struct purge *purges, uint32_t purge_count,
+                           const struct conf *conf)
 {
     struct arena a;
     enum err e;
-    uint64_t count = 0;
-    arena_init(&a, PURGE_ARENA_BYTES);
-    struct memory_purge *named = cache_purge_read(p, conf, &a, &e);
-    if (named)
-        count = memory_sweep_count(&c->tier, named, conf);
+    uint32_t known = 0;
+    struct memory_purge **named = must_alloc((purge_count + 1) * sizeof(struct memory_purge *));
+    arena_init(&a, purge_count * PURGE_ARENA_BYTES);
+    for (uint32_t i = 0; i < purge_count; i++) {
+        named[known] = cache_purge_read(&purges[i], conf, &a, &e);
+        known += named[known] != NULL;
+    }
+    uint64_t count = known ? memory_sweep_count(&c->tier, named, known, conf) : 0;
     arena_fini(&a);
+    free(named);
     return count;
 }
 

@@ -72,8 +72,10 @@ NODISCARD enum err cache_purge_numbered(struct cache *c, const struct purge *p,
 void cache_keep_purges(struct cache *c, uint64_t from);
 /* No object that a purge with a number up to this one names is left anywhere. */
 uint64_t cache_purges_swept(const struct cache *c);
-/* How many known objects a purge would name (dry_run); may take long: background thread. */
-uint64_t cache_purge_count(struct cache *c, const struct purge *p, const struct conf *conf);
+/* How many known objects these purges together would name (dry_run); what names nothing under
+ * `conf` counts nothing. May take long: background thread. */
+uint64_t cache_purge_count(struct cache *c, const struct purge *purges, uint32_t purge_count,
+                           const struct conf *conf);
 
 /* Housekeeping: sweep, expiry wheel, reader check. About every 100 ms. */
 void cache_tick(struct cache *c, int64_t now_ms, int64_t now_s);

@@ -252,8 +252,7 @@ static void count_told(struct letter *l)
 static void count_all(struct letter *l)
 {
     struct counting *c = CONTAINER_OF(l, struct counting, letter);
-    for (uint32_t i = 0; i < c->count; i++)
-        c->objects += cache_purge_count(c->purges->cache, &c->list[i], c->setup->conf);
+    c->objects = cache_purge_count(c->purges->cache, c->list, c->count, c->setup->conf);
     letter_post(c->purges->conf.home, l, count_told);
 }
 

@@ -313,11 +313,20 @@ bool memory_sweep_pass(struct memory_sweep *s)
 
 struct counting {
     struct memory_tier *tier;
-    const struct memory_purge *purge;
+    struct memory_purge *const *purges;
+    uint32_t purge_count;
     const struct conf *conf;
     struct arena arena;
     uint64_t count;
 };
+
+static bool is_named(const struct counting *c, const struct memory_names *n)
+{
+    for (uint32_t i = 0; i < c->purge_count; i++)
+        if (memory_epoch_matches(c->tier->epoch, c->purges[i], n))
+            return true;
+    return false;
+}
 
 /* What a hard purge has taken already is nobody's any more, though its bytes may still be
  * there.
@@ -333,7 +342,7 @@ static void count_one(struct counting *c, struct span key_text, const uint64_t *
     n.site = site ? span_text(site->name) : (struct span){0};
     n.tags = tags;
     n.tag_count = tag_count;
-    c->count += memory_epoch_matches(c->tier->epoch, c->purge, &n) &&
+    c->count += is_named(c, &n) &&
                 memory_epoch_check(c->tier->epoch, &n, fill_no, NULL) != MEMORY_PURGED_HARD;
 }
 
@@ -355,10 +364,10 @@ static void count_record(void *context, struct hash128 key, const struct store_r
         count_one(c, r->key, r->tag_hash, r->tag_count, r->fill_no);
 }
 
-uint64_t memory_sweep_count(struct memory_tier *t, const struct memory_purge *p,
-                            const struct conf *conf)
+uint64_t memory_sweep_count(struct memory_tier *t, struct memory_purge *const *purges,
+                            uint32_t purge_count, const struct conf *conf)
 {
-    struct counting c = {.tier = t, .purge = p, .conf = conf};
+    struct counting c = {.tier = t, .purges = purges, .purge_count = purge_count, .conf = conf};
     struct memory_walk ram = {0, 0};
     struct store_walk disk = {.last = {UINT64_MAX, UINT64_MAX}};
     arena_init(&c.arena, NAMES_BYTES);

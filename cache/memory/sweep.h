@@ -28,7 +28,7 @@ void memory_sweep_destroy(struct memory_sweep *s); /* ends the pass; NULL ok */
 void memory_sweep_tick(struct memory_sweep *s, int64_t now_ms);
 /* One whole pass, here and now: true: names left. For the thread, and for tests. */
 bool memory_sweep_pass(struct memory_sweep *s);
-/* How many known objects the purge names, without those that are hard-purged already. Reads all
- * of them; may take long. */
-uint64_t memory_sweep_count(struct memory_tier *t, const struct memory_purge *p,
-                            const struct conf *conf);
+/* How many known objects the purges name, each once, without those that are hard-purged
+ * already. Reads all of them; may take long. */
+uint64_t memory_sweep_count(struct memory_tier *t, struct memory_purge *const *purges,
+                            uint32_t purge_count, const struct conf *conf);

@@ -452,7 +452,10 @@ static void test_invalidated_under_a_fill(void **state)
 /* A dry run counts what a purge would take, in RAM or on disk, and once. */
 static void test_count(void **state)
 {
-    struct purge p = {.kind = PURGE_HOST, .mode = PURGE_HARD, .selector = SPAN("h.x")};
+    const struct purge p[] = {
+        {.kind = PURGE_HOST, .mode = PURGE_HARD, .selector = SPAN("h.x")},
+        {.kind = PURGE_URL, .mode = PURGE_HARD, .selector = SPAN("http://h.x/a")},
+        {.kind = PURGE_PATH, .mode = PURGE_HARD, .selector = SPAN("/a")}};
     (void)state;
     struct scene s;
     struct store_figures f;
@@ -463,15 +466,19 @@ static void test_count(void **state)
     scene_store(&s, "/b", "", FRESH, "body");
     SCENE_UNTIL(&s, (store_figures(s.cache->tier.store, &f), f.objects == 2));
     for (int disk_only = 0; disk_only < 2; disk_only++) {
-        assert_int_equal(cache_purge_count(s.cache, &p, &s.conf), 2);
+        assert_int_equal(cache_purge_count(s.cache, p, 1, &s.conf), 2);
+        /* each counts once, whatever names it */
+        assert_int_equal(cache_purge_count(s.cache, p, ARRAY_LEN(p), &s.conf), 2);
+        assert_int_equal(cache_purge_count(s.cache, p + 1, 2, &s.conf), 1);
+        assert_int_equal(cache_purge_count(s.cache, p, 0, &s.conf), 0);
         scene_close(&s);
         s.wake_fd = eventfd(0, EFD_NONBLOCK);
         scene_open_again(&s);
     }
     scene_purge(&s, PURGE_URL, PURGE_SOFT, "http://h.x/a");
-    assert_int_equal(cache_purge_count(s.cache, &p, &s.conf), 2);
+    assert_int_equal(cache_purge_count(s.cache, p, 1, &s.conf), 2);
     scene_purge(&s, PURGE_URL, PURGE_HARD, "http://h.x/a");
-    assert_int_equal(cache_purge_count(s.cache, &p, &s.conf), 1);
+    assert_int_equal(cache_purge_count(s.cache, p, 1, &s.conf), 1);
     scene_close(&s);
     remove_folder();
 }
