@@ -197,6 +197,12 @@ void admin_json_put_text(struct admin_writer *w, const char *key, struct span te
     put_string(w, text);
 }
 
+void admin_json_put_json(struct admin_writer *w, struct span json)
+{
+    begin(w, NULL);
+    put(w, json);
+}
+
 void admin_json_put_unsigned(struct admin_writer *w, const char *key, uint64_t value)
 {
     begin(w, key);

@@ -1,8 +1,17 @@
 #include "admin/nodes.h"
 
+#include <stdlib.h>
+
+struct row {
+    struct span id, json; /* borrowed when sorting */
+    size_t id_at, id_len, json_at, json_len;
+};
+
 struct listing {
-    struct admin_writer *out;
     int64_t now_us;
+    struct buf ids, json;
+    struct row *rows;
+    size_t count, room;
 };
 
 static void write_address(struct admin_writer *out, const char *key, const struct addr *a,
@@ -38,12 +47,10 @@ static int64_t rtt_of(const struct cluster_node *n)
     return n->rtt_own_us >= 0 ? n->rtt_own_us : n->rtt_us;
 }
 
-static void write_node(void *user, const struct cluster_node *n)
+static void write_node(struct admin_writer *out, const struct cluster_node *n, int64_t now_us)
 {
-    const struct listing *l = user;
-    struct admin_writer *out = l->out;
     bool suspect = n->suspect && n->status == CLUSTER_STATUS_ALIVE;
-    int64_t since_s = (l->now_us - n->since_us) / 1000000;
+    int64_t since_s = (now_us - n->since_us) / 1000000;
     admin_json_open(out, NULL, '{');
     admin_json_put_text(out, "id", n->name);
     admin_json_put_boolean(out, "me", n->me);
@@ -61,6 +68,50 @@ static void write_node(void *user, const struct cluster_node *n)
     admin_json_put_boolean(out, "drain", n->health.drain);
     write_tags(out, &n->tags);
     admin_json_close(out, '}');
+}
+
+static void take_node(void *user, const struct cluster_node *n)
+{
+    struct listing *l = user;
+    struct admin_writer out = {.out = &l->json};
+    if (l->count == l->room) {
+        l->room = l->room ? l->room * 2 : 64;
+        must((l->rows = reallocarray(l->rows, l->room, sizeof *l->rows)) != NULL);
+    }
+    struct row *row = &l->rows[l->count++];
+    *row = (struct row){
+        .id_at = buf_len(&l->ids), .id_len = n->name.len, .json_at = buf_len(&l->json)};
+    must(buf_append(&l->ids, n->name) == ERR_OK);
+    write_node(&out, n, l->now_us);
+    row->json_len = buf_len(&l->json) - row->json_at;
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+    const struct row *x = a, *y = b;
+    return span_compare(x->id, y->id);
+}
+
+/* By id: gossip's own order is another one each time. */
+static void write_sorted(struct admin_writer *out, const struct admin_core *core,
+                         int64_t now_us)
+{
+    struct listing l = {.now_us = now_us};
+    buf_init(&l.ids, 0);
+    buf_init(&l.json, 0);
+    core->actions->nodes(core->node, take_node, &l);
+    for (size_t i = 0; i < l.count; i++) {
+        struct row *row = &l.rows[i];
+        row->id = span_until(span_from(buf_span(&l.ids), row->id_at), row->id_len);
+        row->json = span_until(span_from(buf_span(&l.json), row->json_at), row->json_len);
+    }
+    if (l.count)
+        qsort(l.rows, l.count, sizeof *l.rows, compare_rows);
+    for (size_t i = 0; i < l.count; i++)
+        admin_json_put_json(out, l.rows[i].json);
+    free(l.rows);
+    buf_fini(&l.ids);
+    buf_fini(&l.json);
 }
 
 static void write_alone(struct admin_writer *out, const struct conf_node *node, bool ready)
@@ -87,12 +138,10 @@ void admin_nodes_get(const struct admin_core *core, const struct admin_call *c)
     admin_json_open(&out, NULL, '{');
     admin_json_put_boolean(&out, "cluster", on);
     admin_json_open(&out, "nodes", '[');
-    if (on) {
-        struct listing l = {&out, cluster.now_us};
-        core->actions->nodes(core->node, write_node, &l);
-    } else {
+    if (on)
+        write_sorted(&out, core, cluster.now_us);
+    else
         write_alone(&out, &core->conf->node, core->actions->ready(core->node));
-    }
     admin_json_close(&out, ']');
     admin_json_close(&out, '}');
     admin_call_json(c, 200, &json);

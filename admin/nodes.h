@@ -1,6 +1,7 @@
 /* admin/nodes.h - GET /v1/nodes, DELETE /v1/nodes/{id}: who is in the cluster.
  *
- * A node that works alone lists itself. Serf agents are listed beside nodes ("perigee": false).
+ * Sorted by id. A node that works alone lists itself. Serf agents are listed beside nodes
+ * ("perigee": false).
  */
 #pragma once
 
