@@ -3,27 +3,51 @@
 #include "admin/purge.h"
 #include "cache/policy/tags.h"
 
-static bool is_soft(const struct http_fields *f)
+/* Whoever sends another word for soft meant something: it is told so, and nothing is purged. */
+static const char *read_mode(const struct http_fields *f, enum purge_mode *out)
 {
-    const struct http_field *field = http_fields_find_text(f, SPAN("fastly-soft-purge"));
-    if (field && span_equal(field->value, SPAN("1")))
-        return true;
-    field = http_fields_find_text(f, SPAN("x-purge-mode"));
-    return field && span_equal_nocase(field->value, SPAN("soft"));
+    static const struct {
+        const char *name, *value;
+        enum purge_mode mode;
+    } words[] = {{"fastly-soft-purge", "0", PURGE_HARD},
+                 {"fastly-soft-purge", "1", PURGE_SOFT},
+                 {"x-purge-mode", "hard", PURGE_HARD},
+                 {"x-purge-mode", "soft", PURGE_SOFT}};
+    bool said = false;
+    *out = PURGE_HARD;
+    for (uint32_t i = 0; i < f->count; i++) {
+        bool ours = false, known = false;
+        for (size_t k = 0; k < ARRAY_LEN(words); k++) {
+            if (!span_equal_nocase(f->at[i].name, span_text(words[k].name)))
+                continue;
+            ours = true;
+            if (!span_equal_nocase(f->at[i].value, span_text(words[k].value)))
+                continue;
+            if (said && *out != words[k].mode)
+                return "soft or hard: its fields say both";
+            known = said = true;
+            *out = words[k].mode;
+        }
+        if (ours && !known)
+            return "Fastly-Soft-Purge: 0 or 1; X-Purge-Mode: hard or soft";
+    }
+    return NULL;
 }
 
 const char *admin_doors_read(const struct http_fields *f, struct span url,
                              const struct conf_site *site, struct arena *a, struct purge *out,
                              uint32_t *out_count)
 {
+    _Static_assert(POLICY_TAGS_MAX == 64 && PURGE_SELECTOR_MAX == 8192, "told in words below");
     static const char *names[] = {"surrogate-key", "xkey"};
     static const struct conf_texts fields = {names, ARRAY_LEN(names)};
     struct purge like = {.kind = PURGE_URL, .mode = PURGE_HARD, .selector = url};
     struct policy_tags *tags = arena_alloc(a, sizeof *tags);
-    if (is_soft(f))
-        like.mode = PURGE_SOFT;
+    const char *wrong = read_mode(f, &like.mode);
+    if (wrong)
+        return wrong;
     if (!tags || policy_tags(f, &fields, a, tags) != ERR_OK)
-        return "too many tags";
+        return "at most 64 tags a PURGE, each of at most 8 KiB";
     /* Somebody's empty variable must not become a purge of the URL. */
     if (tags->count == 0 && (http_fields_find_text(f, SPAN("surrogate-key")) ||
                              http_fields_find_text(f, SPAN("xkey"))))

@@ -2,8 +2,8 @@
  *
  * PURGE on a data listener (Varnish, Squid, nginx, WordPress, FOSHttpCache): the URL asked for,
  * or the tags that a Surrogate-Key or xkey field on it names, of that site.
- * "Fastly-Soft-Purge: 1" or "X-Purge-Mode: soft" makes it soft. From an address in the site's
- * purge_from, or with a token.
+ * "Fastly-Soft-Purge: 1" or "X-Purge-Mode: soft" makes it soft; with other words than 0 and
+ * hard, or with both, it is refused. From an address in the site's purge_from, or with a token.
  *
  * Thread: control; _read any.
  */

@@ -336,6 +336,14 @@ static void replay(const struct admin_core *core, const struct admin_call *c,
     }
 }
 
+static bool is_given_twice(const struct http_fields *f, const struct http_field *first)
+{
+    for (const struct http_field *at = first + 1; at < f->at + f->count; at++)
+        if (span_equal_nocase(at->name, first->name))
+            return true;
+    return false;
+}
+
 /* False: answered already. `fresh` is to be remembered when it is `used`. */
 static bool check_key(const struct admin_core *core, const struct admin_call *c,
                       struct admin_repeat *fresh)
@@ -346,6 +354,10 @@ static bool check_key(const struct admin_core *core, const struct admin_call *c,
     if (!field)
         return true;
     struct span caller = span_text(c->caller.token ? c->caller.token->name : "");
+    if (is_given_twice(&c->request->request->fields, field)) {
+        admin_call_fault(c, 400, "Idempotency-Key: once");
+        return false;
+    }
     if (!admin_repeat_make(caller, field->value, c->request->body, c->request->now_ms, fresh)) {
         admin_call_fault(c, 400, "Idempotency-Key: 1 to %d characters", ADMIN_REPEAT_KEY_BYTES);
         return false;
