@@ -87,6 +87,26 @@ static const char *plural(int64_t count)
     return count == 1 ? "" : "s";
 }
 
+/* What 202 means, in words. */
+static void print_what_is_left(const struct admin_json *nodes, FILE *out)
+{
+    size_t pending = count_of(admin_json_member(nodes, "pending"));
+    size_t unreachable = count_of(admin_json_member(nodes, "unreachable"));
+    size_t left = pending + unreachable;
+    if (!left)
+        return;
+    fprintf(
+        out,
+        "not confirmed by %zu node%s yet: purged here and on its way; who has not confirmed\n"
+        "applies it before serving again as fresh what it held\n",
+        left, plural((int64_t)left));
+    if (unreachable)
+        fputs("who cannot be reached may serve what it has while it is cut off; if it will "
+              "never\n"
+              "come back: perigee nodes forget ID\n",
+              out);
+}
+
 void cli_print_purge(const struct admin_json *v, FILE *out)
 {
     int64_t selectors = number_of(v, "selectors");
@@ -106,6 +126,7 @@ void cli_print_purge(const struct admin_json *v, FILE *out)
     print_list("applied on:  ", admin_json_member(nodes, "applied"), out);
     print_list("pending on:  ", admin_json_member(nodes, "pending"), out);
     print_list("unreachable: ", admin_json_member(nodes, "unreachable"), out);
+    print_what_is_left(nodes, out);
 }
 
 /* A key, "scheme|host:port|/path more", as the URL that it came from. */

@@ -91,6 +91,15 @@ static const struct {
     {"several, both ways", "purge --tag a b --tag c", 200, PURGED, 0, "POST", "/v1/purge",
      "{\"type\":\"tag\",\"selectors\":[\"a\",\"b\",\"c\"]}",
      "purged 2 selectors (hard), id abc:7", ""},
+    {"not yet everywhere", "purge --all", 202,
+     "{\"id\":\"abc:7\",\"mode\":\"hard\",\"selectors\":1,\"nodes\":{\"applied\":[\"n1\"],"
+     "\"pending\":[\"n2\",\"n3\"],\"unreachable\":[]}}",
+     0, "POST", "/v1/purge", "{\"type\":\"all\"}",
+     "pending on:  n2, n3\nnot confirmed by 2 nodes yet: ", ""},
+    {"not everywhere for long", "purge --all", 202,
+     "{\"id\":\"abc:7\",\"mode\":\"hard\",\"selectors\":1,\"nodes\":{\"applied\":[\"n1\"],"
+     "\"pending\":[],\"unreachable\":[\"n2\"]}}",
+     0, "POST", "/v1/purge", "{\"type\":\"all\"}", "come back: perigee nodes forget ID\n", ""},
     {"with =", "purge --host=a", 200, PURGED, 0, "POST", "/v1/purge",
      "{\"type\":\"host\",\"selectors\":[\"a\"]}", "", ""},
     {"all its options", "purge --prefix a/ --soft --dry-run --wait 5s --site www", 200,
