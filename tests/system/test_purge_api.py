@@ -255,11 +255,31 @@ def test_rate_of_both_doors_is_one(slow):
     assert not kept.kept()
 
 
+def test_each_token_has_a_measure_of_its_own(make_node, origin, tmp_path):
+    bench = make_bench(make_node, origin, admin=admin_of("127.0.0.1:@ADMIN@", tmp_path,
+                                                         purge_rate="1/s"))
+    kept = Kept(bench)
+    bearer = ("Authorization", "Bearer token-of-ops-0123456789")
+    call = {"type": "tag", "selectors": ["t%d" % i for i in range(256)], "site": "www"}
+    assert bench.node.admin("POST", "/v1/purge", call, dict([bearer])).status == 200
+    many = ("xkey", " ".join(["x%d" % i for i in range(62)] + kept.tags))
+    assert kept.purge(many, bearer).status == 429
+    # What was refused is not remembered as done, nor is its key.
+    key = {"Idempotency-Key": "refused", **dict([bearer])}
+    assert bench.node.admin("POST", "/v1/purge", call, key).status == 429
+    assert kept.kept()
+    assert kept.purge(many).status == 200  # by its address, and without a token
+    assert not kept.kept()
+    one = {**call, "selectors": ["other"]}
+    wait_until(lambda: bench.node.admin("POST", "/v1/purge", one, key).status == 200,
+               "there is room again")
+
+
 # Where admin may listen
 
 
-def admin_of(listen, tmp_path=None, tls=False):
-    section = {"listen": listen}
+def admin_of(listen, tmp_path=None, tls=False, **more):
+    section = {"listen": listen, **more}
     if tmp_path:
         file = tmp_path / "token"
         file.write_text("token-of-ops-0123456789\n")
@@ -285,6 +305,13 @@ def test_off_loopback_needs_tls_and_tokens(make_node, tmp_path, listen, tokens, 
         for need in ("tls", "tokens"):
             said = '"admin" off loopback needs "%s"' % need in text
             assert said == (need in needs), text
+
+
+def test_a_reload_does_not_open_it_either(make_node, origin, tmp_path):
+    node = make_node(harness.config(origin.port))
+    assert not node.reload(harness.config(origin.port, admin=admin_of("0.0.0.0:@ADMIN@")))
+    node.wait_log("off loopback needs")
+    assert node.reload(harness.config(origin.port))
 
 
 def test_off_loopback_with_tls_and_tokens(make_node, origin, certs, tmp_path):

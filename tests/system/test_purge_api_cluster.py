@@ -50,6 +50,11 @@ def test_wait_while_one_is_frozen(crew):
     took_s, answer = purge(crew["n1"], "60s")
     assert answer.status == 200 and took_s < 10
     assert answer.json["nodes"]["applied"] == ["n1", "n2", "n3"]
+    for node in crew:  # each can tell of it
+        record, = node.admin("GET", "/v1/purges?since=1h").json["purges"]
+        assert record["id"] == answer.json["id"] and record["node"] == "n1"
+        same = node.admin("GET", "/v1/purges/" + record["id"]).json
+        assert {**same, "nodes": None} == {**record, "nodes": None}  # who, may change meanwhile
     crew.freeze("n3")
     took_s, answer = purge(crew["n1"], "0")
     assert answer.status == 202 and took_s < 0.9
