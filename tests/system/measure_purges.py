@@ -14,7 +14,8 @@ chaos    Five nodes and an origin, each in a network namespace (lab.py). Clients
          after the other: kill -9, SIGSTOP, link down, silent and one-way partitions, restarts, a
          full disk. Told: stale answers (there must be none), answers by kind, how long 200 took
          while all was well, hit ratios: steady, with one node dead, 2 s after a heal.
-latency  Five nodes without faults: from POST to 200, and until the last node has it in effect.
+latency  Five nodes without faults: from POST to 200, and from POST until the first GET, asked all
+         the time, that brings what came after it, at the last node.
 
 Exit code 1: something that is promised does not hold.
 """
@@ -472,6 +473,42 @@ def judge(scene):
 # latency
 
 
+def watch(scene, name, key, ready, seen):
+    """When was the first GET begun that brought the version after the purge?"""
+    with scene.connect(name) as client:
+        def version():
+            return int(client.get("/k/%d" % key).body.split(b" ", 2)[1])
+
+        before = version()
+        ready.wait()
+        begun = time.monotonic()
+        while version() == before:
+            begun = time.monotonic()
+        seen[name] = begun
+
+
+def spread(scene, names, count):
+    """Milliseconds from a POST until the last node has it in effect."""
+    took = []
+    for i in range(count):
+        key, at = i % KEYS, names[i % len(names)]
+        ready, seen = threading.Barrier(len(names)), {}
+        watchers = [threading.Thread(target=watch, args=(scene, name, key, ready, seen))
+                    for name in names if name != at]
+        for w in watchers:
+            w.start()
+        ready.wait()
+        scene.store.raise_now(key)
+        with scene.network.machines[at].inside():
+            began = time.monotonic()
+            harness.Node.admin(scene.nodes[at], "POST", "/v1/purge",
+                               {"type": "path", "selectors": ["/k/%d" % key]})
+        for w in watchers:
+            w.join()
+        took.append(1000 * (max(seen.values()) - began))
+    return sorted(took)
+
+
 def run_latency(how, folder):
     names = ["n%d" % (i + 1) for i in range(5)]
     way = lab.Way(how.delay_ms / 1000, 0, 0.0)
@@ -493,6 +530,12 @@ def run_latency(how, folder):
         print("%d purges, one way %.1f ms: from POST to 200 p50 %.1f ms, p90 %.1f ms, p99 %.1f ms"
               % (len(took), how.delay_ms, statistics.median(took), took[int(0.9 * len(took))],
                  took[int(0.99 * len(took))]))
+        took = spread(scene, names, min(how.count, 100))
+        print("in effect at the last node: p50 %.1f ms, p90 %.1f ms, longest %.1f ms"
+              % (statistics.median(took), took[int(0.9 * len(took))], took[-1]))
+        if how.delay_ms and statistics.median(took) > 1.2 * how.delay_ms:
+            return ["the last node has it after %.2f times the delay"
+                    % (statistics.median(took) / how.delay_ms)]
     return []
 
 
