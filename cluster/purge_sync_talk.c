@@ -360,15 +360,16 @@ static bool ask_another(struct cluster_sync *s, const struct sync_request *r, ui
 
 /* ERR_OK; ERR_SYNTAX: nonsense; ERR_LIMIT: not all of it can be taken now. */
 static enum err take_page(struct cluster_sync *s, const struct sync_request *r,
-                          struct span records, uint64_t through)
+                          struct span records, uint64_t through, uint64_t *out_last)
 {
     struct cluster_purge_record record;
     uint64_t before = r->after;
+    *out_last = before;
     while (records.len > 0) {
         if (purge_wire_next_record(&records, &record) != ERR_OK || record.stream != r->stream ||
             record.seq <= before || record.seq > through)
             return ERR_SYNTAX;
-        before = record.seq;
+        *out_last = before = record.seq;
         enum sync_taken taken = sync_take(s, &record, 0, false);
         if (taken == SYNC_NONSENSE)
             return ERR_SYNTAX;
@@ -401,7 +402,12 @@ static void pulled(struct cluster_sync *s, const struct sync_request *r,
         sync_fall_back(s, r->stream, a->floor, false);
         low_drop(s, r->stream);
     }
-    enum err err = take_page(s, r, a->records, a->through);
+    uint64_t last;
+    enum err err = take_page(s, r, a->records, a->through, &last);
+    /* A stream's last record is never superseded, only dropped below the floor: who says that
+     * it goes on beyond that would make what its owner sends next pass for old. */
+    if (err == ERR_OK && !more && a->through > last && a->through > a->floor)
+        err = ERR_SYNTAX;
     if (err == ERR_SYNTAX) {
         refuse(s, r->member);
         return;

@@ -9,7 +9,8 @@
  *
  * Looked at after every step: what violates the promise is counted and said.
  *   - a page served as fresh that is older than what a purge answered 200 told of
- *   - a purge called everywhere that is not on every disk (but those of forgotten nodes)
+ *   - a purge called everywhere that is not on every disk (but those of forgotten
+ *     nodes, and of such as are back for less than 2 s: docs/purge.md, "A member")
  *   - a vector told to anybody that is not on the teller's disk
  *
  * Units: *_us of the virtual clock. The same seed gives the same.
@@ -45,6 +46,7 @@ struct node {
     uint64_t counter, hard_no[NAMES], all_no;
     bool cautious;
     bool forgotten; /* by somebody, and its caution is not over since: nobody counts it */
+    int64_t counts_from_us; /* a forgotten one that is back: all have heard of it by then */
     uint64_t caution_no;
     struct page pages[NAMES]; /* outlive a restart, as a cache on disk does */
     int64_t timer_us;

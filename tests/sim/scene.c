@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#define JOIN_MAX_S 300
+#define JOIN_MAX_S 900
 
 static bool well(const struct scene *s, uint32_t node)
 {

@@ -11,11 +11,11 @@ class Crew:
     """Nodes n1, n2, ... in front of one origin; names: those that are to run at first."""
 
     def __init__(self, make_node, origin, folder, count=3, how=None, routes=None, nodes=None,
-                 clusters=None, environments=None, together=True, **cluster):
+                 clusters=None, environments=None, together=True, key=None, **cluster):
         self.origin, self.nodes, self.places, self.routes = origin, {}, {}, routes
         self.clusters, environments = clusters or {}, environments or {}
         self.node_sections, self.cluster = nodes or {}, {**(how or {}), **cluster}
-        self.key = gossip.new_key()
+        self.key = key or gossip.new_key()
         self.secret = gossip.secret(folder, self.key, name="cluster-secret")
         for i in range(count):
             self.places["n%d" % (i + 1)] = (gossip.free_host(), gossip.free_port(),

@@ -261,6 +261,52 @@ static void a_lie_about_the_vector_harms_nobody_else(void **state)
     assert_in_range(asked, 1, 6);
 }
 
+/* It says that a stream goes far beyond what it gives of it. Were that believed, what its owner
+ * sends later would pass for old. */
+static void a_stream_ends_with_a_record(void **state)
+{
+    const struct purge tag = {.kind = PURGE_TAG, .mode = PURGE_HARD, .selector = SPAN("x")};
+    static const struct {
+        uint64_t seq, through, floor, wanted; /* of its one record, 0: none */
+    } rows[] = {
+        {0, 99, 0, 0}, {7, 99, 0, 0},   {99, 99, 0, 99}, {7, 7, 0, 7},
+        {0, 0, 0, 0},  {0, 99, 99, 99}, {7, 99, 50, 50}, {98, 99, 50, 50},
+    };
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cluster_vector v = {0};
+        struct buf body;
+        begin(NULL);
+        start('a');
+        see('a', 'b', CLUSTER_SYNC_LIVE);
+        collect('a');
+        assert_int_equal(cluster_vector_raise(&v, 1234, 99), ERR_OK);
+        answer_exchange('a', 'b', &v);
+        struct parcel *p = find_parcel('a', 'b', PURGE_WIRE_PULL, false);
+        assert_non_null(p);
+        uint64_t number = p->number;
+        parcel_done(p);
+        buf_init(&body, 0);
+        purge_wire_put_answer(
+            &body,
+            &(struct purge_wire_answer){.through = rows[i].through, .floor = rows[i].floor},
+            PURGE_WIRE_PULL);
+        if (rows[i].seq)
+            purge_wire_put_record(&body, &(struct cluster_purge_record){.stream = 1234,
+                                                                        .seq = rows[i].seq,
+                                                                        .node = SPAN("b"),
+                                                                        .purge = tag});
+        cluster_sync_answered(nodes[0].sync, number, ERR_OK, buf_span(&body), now_us, now_s());
+        settle();
+        if (synced('a', 1234) != rows[i].wanted)
+            fail_msg("row %u: through %llu", i, (unsigned long long)synced('a', 1234));
+        buf_fini(&body);
+        cluster_vector_fini(&v);
+        end(NULL);
+    }
+    begin(NULL);
+}
+
 /* --- Serf's events --- */
 
 static void event(char at, const char *name, struct span payload, uint64_t ltime, bool replayed)
@@ -519,6 +565,7 @@ int main(void)
         ROW(a_silent_peer_is_asked_less_and_less),
         ROW(nonsense_is_refused_and_harms_nothing),
         ROW(a_lie_about_the_vector_harms_nobody_else),
+        ROW(a_stream_ends_with_a_record),
         ROW(a_hint_is_in_effect_and_no_record),
         ROW(a_hint_whose_push_was_lost_is_pulled),
         ROW(hints_are_bounded),
