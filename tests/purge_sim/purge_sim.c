@@ -8,6 +8,9 @@
  *       then all is well again: equal vectors within 12 s, nothing lost. No violation.
  *   purge_sim spread NODES PERCENT PURGES SEED
  *       A purge on a node of many, PERCENT of packets lost: on every node within 3 s.
+ *   purge_sim seeds NODES PERCENT SEEDS FIRST
+ *       The same in one world after it has come to rest, one purge for each seed, each in a
+ *       process of its own from there.
  *   purge_sim partition NODES PURGES SECONDS SEED
  *       Two halves that do not see each other, PURGES on each side: equal within 3 s of seeing
  *       each other again, nothing lost.
@@ -16,6 +19,8 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/purge_sim/world.h"
 
@@ -202,25 +207,83 @@ static bool has_all(const struct world *w, struct cluster_purge_id id)
     return true;
 }
 
+static void open_for_spread(struct world *w, uint32_t nodes, uint32_t percent, uint32_t seed)
+{
+    world_open(w, &(struct world_conf){.nodes = nodes,
+                                       .loss_percent = percent,
+                                       .seed = seed,
+                                       .delay_min_us = 10 * MS,
+                                       .delay_max_us = 100 * MS});
+    world_run(w, 5 * SECOND);
+}
+
+static int64_t purge_and_wait(struct world *w)
+{
+    world_purge(w, cluster_random_below(&w->pcg, w->conf.nodes),
+                cluster_random_below(&w->pcg, NAMES), false);
+    struct cluster_purge_id id = w->stories[w->story_count - 1].id;
+    int64_t from_us = w->now_us;
+    while (w->now_us < from_us + 10 * SECOND && !has_all(w, id))
+        world_run(w, 20 * MS);
+    return w->now_us - from_us;
+}
+
+/* In a child process: up to a second later, by other dice, one purge. -1: a violation. */
+static int64_t spread_once(struct world *w, uint32_t seed)
+{
+    int ends[2];
+    int64_t took_us = -1;
+    must(pipe(ends) == 0);
+    pid_t child = fork();
+    must(child >= 0);
+    if (child == 0) {
+        cluster_random_seed(&w->pcg, seed);
+        world_run(w, cluster_random_below(&w->pcg, SECOND));
+        took_us = purge_and_wait(w);
+        if (w->violations)
+            took_us = -1;
+        must(write(ends[1], &took_us, sizeof took_us) == sizeof took_us);
+        _exit(0);
+    }
+    close(ends[1]);
+    if (read(ends[0], &took_us, sizeof took_us) != sizeof took_us)
+        took_us = -1;
+    close(ends[0]);
+    must(waitpid(child, NULL, 0) == child);
+    return took_us;
+}
+
+static bool run_seeds(const uint32_t *n)
+{
+    struct world w;
+    int64_t longest_us = 0, sum_us = 0;
+    uint32_t bad = 0;
+    open_for_spread(&w, n[0], n[1], n[3]);
+    for (uint32_t i = 0; i < n[2]; i++) {
+        int64_t took_us = spread_once(&w, n[3] + i);
+        bad += !expect(took_us >= 0 && took_us <= 3 * SECOND, n[3] + i,
+                       "not on every node within 3 s");
+        sum_us += took_us;
+        if (took_us > longest_us)
+            longest_us = took_us;
+        if (i % 100 == 99)
+            fprintf(stderr, "%u seeds, at most %.2f s\n", i + 1, (double)longest_us / 1e6);
+    }
+    printf("seeds: nodes %u, loss %u %%, seeds %u, bad %u: on every node after %.2f s, at most "
+           "%.2f s\n",
+           n[0], n[1], n[2], bad, (double)sum_us / 1e6 / n[2], (double)longest_us / 1e6);
+    world_close(&w);
+    return bad == 0;
+}
+
 static bool run_spread(const uint32_t *n)
 {
     struct world w;
     int64_t longest_us = 0, sum_us = 0;
     bool good = true;
-    world_open(&w, &(struct world_conf){.nodes = n[0],
-                                        .loss_percent = n[1],
-                                        .seed = n[3],
-                                        .delay_min_us = 10 * MS,
-                                        .delay_max_us = 100 * MS});
-    world_run(&w, 5 * SECOND);
+    open_for_spread(&w, n[0], n[1], n[3]);
     for (uint32_t i = 0; i < n[2]; i++) {
-        world_purge(&w, cluster_random_below(&w.pcg, n[0]), cluster_random_below(&w.pcg, NAMES),
-                    false);
-        struct cluster_purge_id id = w.stories[w.story_count - 1].id;
-        int64_t from_us = w.now_us;
-        while (w.now_us < from_us + 10 * SECOND && !has_all(&w, id))
-            world_run(&w, 20 * MS);
-        int64_t took_us = w.now_us - from_us;
+        int64_t took_us = purge_and_wait(&w);
         good &= expect(took_us <= 3 * SECOND, i, "not on every node within 3 s");
         sum_us += took_us;
         if (took_us > longest_us)
@@ -292,6 +355,7 @@ static bool run_check(const uint32_t *n)
 {
     (void)n;
     return run_walk((const uint32_t[]){30, 1}) & run_spread((const uint32_t[]){250, 25, 3, 1}) &
+           run_seeds((const uint32_t[]){60, 25, 5, 1}) &
            run_partition((const uint32_t[]){4, 500, 10, 1});
 }
 
@@ -300,10 +364,8 @@ static const struct scenario {
     int numbers;
     bool (*run)(const uint32_t *n);
 } scenarios[] = {
-    {"check", 0, run_check},
-    {"walk", 2, run_walk},
-    {"spread", 4, run_spread},
-    {"partition", 4, run_partition},
+    {"check", 0, run_check}, {"walk", 2, run_walk},           {"spread", 4, run_spread},
+    {"seeds", 4, run_seeds}, {"partition", 4, run_partition},
 };
 
 int main(int argc, char **argv)
