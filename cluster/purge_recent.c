@@ -23,6 +23,13 @@ struct unnumbered {
     uint64_t token, apply_no;
     int64_t until_us;
 };
+struct nameless { /* those without a token that end in one second: the lowest is all that counts
+                   */
+    int64_t second;
+    uint64_t lowest;
+};
+#define SECOND_US INT64_C(1000000)
+#define NAMELESS (CLUSTER_RECENT_UNNUMBERED_US / SECOND_US + 2)
 struct cluster_recent {
     pthread_mutex_t lock;   /* protects all */
     struct record *ring;    /* position % CLUSTER_RECENT */
@@ -31,6 +38,7 @@ struct cluster_recent {
     uint32_t stream_count, stream_room;
     struct unnumbered *unnumbered; /* in the order of their adding */
     uint32_t unnumbered_count;
+    struct nameless nameless[NAMELESS]; /* second % NAMELESS */
     int64_t unknown_until_us;
 };
 
@@ -142,10 +150,19 @@ static void expire(struct cluster_recent *r, int64_t now_us)
     memmove(r->unnumbered, r->unnumbered + gone, r->unnumbered_count * sizeof *r->unnumbered);
 }
 
-void cluster_recent_add_unnumbered(struct cluster_recent *r, uint64_t token, uint64_t apply_no,
-                                   int64_t now_us)
+static void add_nameless(struct cluster_recent *r, uint64_t apply_no, int64_t now_us)
 {
-    pthread_mutex_lock(&r->lock);
+    int64_t second = (now_us + CLUSTER_RECENT_UNNUMBERED_US) / SECOND_US;
+    struct nameless *n = &r->nameless[second % NAMELESS];
+    if (n->second != second)
+        *n = (struct nameless){second, apply_no};
+    else if (apply_no < n->lowest)
+        n->lowest = apply_no;
+}
+
+static void add_named(struct cluster_recent *r, uint64_t token, uint64_t apply_no,
+                      int64_t now_us)
+{
     expire(r, now_us);
     if (r->unnumbered_count == CLUSTER_RECENT_UNNUMBERED) {
         r->unknown_until_us = r->unnumbered[0].until_us;
@@ -155,6 +172,16 @@ void cluster_recent_add_unnumbered(struct cluster_recent *r, uint64_t token, uin
         (struct unnumbered){.token = token,
                             .apply_no = apply_no,
                             .until_us = now_us + CLUSTER_RECENT_UNNUMBERED_US};
+}
+
+void cluster_recent_add_unnumbered(struct cluster_recent *r, uint64_t token, uint64_t apply_no,
+                                   int64_t now_us)
+{
+    pthread_mutex_lock(&r->lock);
+    if (token)
+        add_named(r, token, apply_no, now_us);
+    else
+        add_nameless(r, apply_no, now_us);
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -175,6 +202,11 @@ static uint64_t lowest_unnumbered(struct cluster_recent *r, int64_t now_us)
     for (uint32_t i = 0; i < r->unnumbered_count; i++) {
         if (r->unnumbered[i].apply_no < lowest)
             lowest = r->unnumbered[i].apply_no;
+    }
+    for (uint32_t i = 0; i < NAMELESS; i++) {
+        const struct nameless *n = &r->nameless[i];
+        if ((n->second + 1) * SECOND_US > now_us && n->lowest && n->lowest < lowest)
+            lowest = n->lowest;
     }
     return lowest;
 }

@@ -11,8 +11,9 @@
  * remembered for CLUSTER_RECENT_UNNUMBERED_US, or until its record comes.
  *
  * Thread: any; a short lock. Control writes, workers ask.
- * Limits: as below; an older un-numbered one that has to give way before its time makes
- *         everything unknown until its time is up.
+ * Limits: as below; an older un-numbered one with a token that has to give way before its time
+ *         makes everything unknown until its time is up. Of those without one there may be any
+ *         number: only the lowest of each second counts, and stays for up to a second longer.
  */
 #pragma once
 

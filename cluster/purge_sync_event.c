@@ -15,19 +15,19 @@ uint64_t sync_hint_token(struct cluster_purge_id id)
 
 /* --- out --- */
 
-static bool may_hint(struct cluster_sync *s)
+static bool may_hint(struct cluster_sync *s, uint32_t max)
 {
     if (s->now_us - s->hints_second_us >= SYNC_SECOND) {
         s->hints_second_us = s->now_us;
         s->hints_in_second = 0;
     }
-    return s->hints_in_second < CLUSTER_SYNC_HINTS_A_SECOND;
+    return s->hints_in_second < max;
 }
 
 void sync_hint(struct cluster_sync *s, const struct purge_wire_hint *h)
 {
     struct buf b;
-    if (!may_hint(s) || s->live == 0)
+    if (!may_hint(s, CLUSTER_SYNC_HINTS_A_SECOND) || s->live == 0)
         return;
     s->hints_in_second++;
     buf_init(&b, 0);
@@ -63,7 +63,9 @@ void cluster_sync_invalidated(struct cluster_sync *s, const struct purge *p, int
 {
     struct purge_wire_hint h = {.has_purge = true, .purge = *p};
     s->now_us = now_us;
-    if (!s->conf.clustered || said_lately(s, p))
+    /* A client that changes ever new URLs must not use up the hints of purges. */
+    if (!s->conf.clustered || !may_hint(s, CLUSTER_SYNC_INVALIDATIONS_A_SECOND) ||
+        said_lately(s, p))
         return;
     uint64_t before = s->figures.hints_out;
     sync_hint(s, &h);

@@ -121,15 +121,37 @@ static void without_a_number_for_a_time(void **state)
     assert_int_equal(ask(2, 0, SECOND), 60);
     int64_t later = SECOND + CLUSTER_RECENT_UNNUMBERED_US;
     assert_int_equal(ask(2, 0, later - 1), 60);
+    later += SECOND; /* at most */
     assert_int_equal(ask(2, 0, later), CLUSTER_RECENT_ALL);
     assert_int_equal(cluster_recent_oldest_unnumbered(r, later), 0);
+}
+
+/* Clients may make any number of them: nothing becomes unknown by that. */
+static void invalidations_without_end(void **state)
+{
+    (void)state;
+    add(1, 1, 50);
+    int64_t now_us = 7 * SECOND;
+    for (uint64_t i = 0; i < 20ull * CLUSTER_RECENT_UNNUMBERED; i++, now_us += 250) {
+        cluster_recent_add_unnumbered(r, 0, 1000 + i, now_us);
+        cluster_recent_add_unnumbered(r, 0, 1000 + i / 2, now_us); /* in any order */
+        if (i % 1000)
+            continue;
+        uint64_t lowest = ask(1, 0, now_us);
+        assert_true(lowest >= 1000 && lowest <= 1000 + i / 2);
+        /* Not much older than it has to be: 11 s, of 4,000 a second each. */
+        assert_true(lowest + 11 * 4000 + 4000 >= 1000 + i / 2);
+        assert_int_equal(ask(0, 0, now_us), 50);
+    }
+    assert_int_equal(ask(1, 0, now_us + CLUSTER_RECENT_UNNUMBERED_US + SECOND),
+                     CLUSTER_RECENT_ALL);
 }
 
 static void too_many_without_a_number_make_all_unknown(void **state)
 {
     (void)state;
     for (uint64_t i = 0; i <= CLUSTER_RECENT_UNNUMBERED; i++)
-        cluster_recent_add_unnumbered(r, 0, 10 + i, (int64_t)i);
+        cluster_recent_add_unnumbered(r, 1 + i, 10 + i, (int64_t)i);
     int64_t until = CLUSTER_RECENT_UNNUMBERED_US; /* of the one that had to give way */
     assert_true(ask(0, 0, until - 1) == CLUSTER_RECENT_UNKNOWN);
     assert_int_equal(cluster_recent_oldest_unnumbered(r, until - 1), 1);
@@ -199,6 +221,7 @@ int main(void)
         TEST(nonsense_is_unknown),
         TEST(what_lies_further_back_must_be_covered),
         TEST(without_a_number_for_a_time),
+        TEST(invalidations_without_end),
         TEST(too_many_without_a_number_make_all_unknown),
         TEST(as_looking_at_all_says),
         TEST(workers_ask_while_control_writes),

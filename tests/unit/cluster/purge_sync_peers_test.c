@@ -367,6 +367,19 @@ static void hints_are_bounded(void **state)
     for (unsigned i = 0; i < 200; i++)
         (void)purge_tag('a', "x", 0);
     assert_int_equal(nodes[0].hints, CLUSTER_SYNC_HINTS_A_SECOND);
+    now_us += SECOND;
+    nodes[0].hints = 0;
+    for (unsigned i = 0; i < 200; i++) { /* of what clients change, half as many */
+        char url[40];
+        (void)snprintf(url, sizeof url, "http://a.test/%u", i);
+        cluster_sync_invalidated(
+            nodes[0].sync, &(struct purge){PURGE_URL, PURGE_HARD, span_text(url), SPAN("")},
+            now_us);
+    }
+    assert_int_equal(nodes[0].hints, CLUSTER_SYNC_INVALIDATIONS_A_SECOND);
+    for (unsigned i = 0; i < 200; i++)
+        (void)purge_tag('a', "y", 0);
+    assert_int_equal(nodes[0].hints, CLUSTER_SYNC_HINTS_A_SECOND);
     {
         static char text[2000];
         memset(text, 'x', sizeof text);
