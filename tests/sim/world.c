@@ -373,6 +373,14 @@ void world_restart(struct world *w, uint32_t node, bool moved)
     settle(w, node);
 }
 
+void world_join(struct world *w, uint32_t node, uint32_t seed)
+{
+    struct node *n = &w->node[node];
+    struct addr peer = world_addr(w, seed);
+    cluster_join(n->cluster, &peer, own_us(n));
+    settle(w, node);
+}
+
 bool world_crashed(const struct world *w, uint32_t node)
 {
     return w->node[node].crashed;

@@ -52,6 +52,7 @@ bool world_paused(const struct world *w, uint32_t node);
 void world_crash(struct world *w, uint32_t node); /* its machine is gone, too: no refusals */
 /* After a crash; it joins a node that is up. moved: its address is another one. */
 void world_restart(struct world *w, uint32_t node, bool moved);
+void world_join(struct world *w, uint32_t node, uint32_t seed); /* node is up */
 bool world_crashed(const struct world *w, uint32_t node);
 struct net *world_net(struct world *w);
 NODISCARD enum err world_fire(struct world *w, uint32_t node, struct span name,

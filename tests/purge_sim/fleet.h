@@ -1,11 +1,12 @@
-/* tests/purge_sim/world.h - nodes that purge: real logs and sync machines, everything else
+/* tests/purge_sim/fleet.h - nodes that purge: real logs and sync machines, everything else
  * virtual.
  *
  * A node is a purge log on a disk (disk.h), the sync machine, and a cache of NAMES pages in the
  * plainest form: for each a version and the number it was fetched under; for each name the
- * number of its last purge. Gossip is told, not run: a member that cannot be reached is said to
- * have failed after 1 to 3 s, and to be back 0.1 to 1 s after it can. Requests between nodes
- * take delay (and, lost, 200 ms and twice as long again); they end by their deadline.
+ * number of its last purge. Gossip is run (gossip.h), or told: a member that cannot be reached
+ * is said to have failed after 1 to 3 s, and to be back 0.1 to 1 s after it can. Requests
+ * between nodes take delay (and, lost, 200 ms and twice as long again); they end by their
+ * deadline.
  *
  * Looked at after every step: what violates the promise is counted and said.
  *   - a page served as fresh that is older than what a purge answered 200 told of
@@ -26,13 +27,13 @@
 #define MS INT64_C(1000)
 #define SECOND (1000 * MS)
 
-struct world;
+struct fleet;
 struct page {
     bool there;
     uint64_t version, fill_no;
 };
 struct node {
-    struct world *world;
+    struct fleet *fleet;
     uint32_t index;
     char id[16];
     bool up, frozen;
@@ -57,16 +58,23 @@ struct node {
     } * views;
 };
 
-struct world_conf {
+enum fleet_gossip {
+    GOSSIP_NONE /* all see each other all the time */,
+    GOSSIP_TOLD,
+    GOSSIP_RUN
+};
+struct fleet_conf {
     uint32_t nodes, loss_percent;
     uint64_t seed;
     int64_t delay_min_us, delay_max_us;
-    bool gossip; /* false: all see each other all the time */
+    enum fleet_gossip gossip;
 };
-struct world {
-    struct world_conf conf;
+struct fleet {
+    struct fleet_conf conf;
     struct cluster_random pcg;
     struct agenda agenda;
+    struct gossip *gossip;  /* GOSSIP_RUN */
+    struct firing *to_fire; /* user events for it */
     int64_t now_us;
     struct node *nodes;
     uint8_t *cut; /* [from * nodes + to] */
@@ -86,19 +94,19 @@ struct purge_story {
     int64_t at_us, done_us;
 };
 
-void world_open(struct world *w, const struct world_conf *conf);
-void world_close(struct world *w);
-void world_start(struct world *w, uint32_t node);
-void world_crash(struct world *w, uint32_t node);
-void world_freeze(struct world *w, uint32_t node);
-void world_thaw(struct world *w, uint32_t node);
-void world_cut(struct world *w, uint32_t from, uint32_t to, bool cut);
+void fleet_open(struct fleet *w, const struct fleet_conf *conf);
+void fleet_close(struct fleet *w);
+void fleet_start(struct fleet *w, uint32_t node);
+void fleet_crash(struct fleet *w, uint32_t node);
+void fleet_freeze(struct fleet *w, uint32_t node);
+void fleet_thaw(struct fleet *w, uint32_t node);
+void fleet_cut(struct fleet *w, uint32_t from, uint32_t to, bool cut);
 /* The page changes at the origin, then its purge is accepted there. name NAMES: all of them. */
-void world_purge(struct world *w, uint32_t node, uint32_t name, bool soft);
-void world_get(struct world *w, uint32_t node, uint32_t name);
-void world_typed(struct world *w, uint32_t name); /* serf event purge, to all that are up */
-void world_run(struct world *w, int64_t for_us);
+void fleet_purge(struct fleet *w, uint32_t node, uint32_t name, bool soft);
+void fleet_get(struct fleet *w, uint32_t node, uint32_t name);
+void fleet_typed(struct fleet *w, uint32_t name); /* serf event purge, to all that are up */
+void fleet_run(struct fleet *w, int64_t for_us);
 /* Same vectors on all that are up. */
-bool world_is_equal(struct world *w);
+bool fleet_is_equal(struct fleet *w);
 /* Every durable purge is in effect on every node that is up. */
-bool world_is_whole(struct world *w);
+bool fleet_is_whole(struct fleet *w);

@@ -1,15 +1,17 @@
-#include "tests/purge_sim/world.h"
+#include "tests/purge_sim/fleet.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cluster/purge_wire.h"
+#include "tests/purge_sim/gossip.h"
 
 enum kind { ASKED = 32, ANSWERED, DEADLINE, TIMER, DISK, GOSSIP, EVENT, PEER_READ, PEER_CAME };
 
 #define GOSSIP_EVERY_US (200 * MS)
 #define HEARD_OF_US (2000 * MS)
+#define STEP_US (5 * MS) /* of the two clocks, one after the other */
 
 struct rpc {
     struct rpc *next; /* of the world */
@@ -26,30 +28,30 @@ struct fetch { /* from a peer's cache */
     struct buf vector;
 };
 
-static void violation(struct world *w, const struct node *n, const char *what)
+static void violation(struct fleet *w, const struct node *n, const char *what)
 {
     if (w->violations++ < 5)
         fprintf(stderr, "violation: seed %llu at %.3f s, node %u: %s\n",
                 (unsigned long long)w->conf.seed, (double)w->now_us / 1e6, n->index, what);
 }
 
-static uint32_t below(struct world *w, uint32_t bound)
+static uint32_t below(struct fleet *w, uint32_t bound)
 {
     return cluster_random_below(&w->pcg, bound);
 }
 
-static int64_t between(struct world *w, int64_t min, int64_t max)
+static int64_t between(struct fleet *w, int64_t min, int64_t max)
 {
     return min + (max > min ? (int64_t)below(w, (uint32_t)(max - min)) : 0);
 }
 
-static bool reaches(const struct world *w, uint32_t from, uint32_t to)
+static bool reaches(const struct fleet *w, uint32_t from, uint32_t to)
 {
     const struct node *n = &w->nodes[to];
     return n->up && !w->cut[from * w->conf.nodes + to];
 }
 
-static int64_t delay(struct world *w)
+static int64_t delay(struct fleet *w)
 {
     int64_t d = between(w, w->conf.delay_min_us, w->conf.delay_max_us), again = 200 * MS;
     while (below(w, 100) < w->conf.loss_percent) { /* sent again */
@@ -59,13 +61,13 @@ static int64_t delay(struct world *w)
     return d;
 }
 
-static void add(struct world *w, uint8_t kind, uint32_t node, int64_t at_us, void *what)
+static void add(struct fleet *w, uint8_t kind, uint32_t node, int64_t at_us, void *what)
 {
     (void)agenda_add(&w->agenda,
                      (struct event){.at_us = at_us, .kind = kind, .node = node, .bytes = what});
 }
 
-static int64_t wall_s(const struct world *w)
+static int64_t wall_s(const struct fleet *w)
 {
     return 1700000000 + w->now_us / SECOND;
 }
@@ -121,7 +123,7 @@ static bool news_apply(void *user, const struct purge *p,
 static void news_stage(void *user, uint64_t ticket, enum cluster_sync_stage stage)
 {
     struct node *n = user;
-    struct world *w = n->world;
+    struct fleet *w = n->fleet;
     struct purge_story *p = &w->stories[ticket - 1];
     if (stage == CLUSTER_SYNC_NOT_HERE)
         w->not_here++;
@@ -167,7 +169,7 @@ struct event_bytes {
     char bytes[CLUSTER_PURGE_HINT_MAX];
 };
 
-static void spread_event(struct world *w, uint32_t from, bool typed, uint64_t ltime,
+static void spread_event(struct fleet *w, uint32_t from, bool typed, uint64_t ltime,
                          struct span payload)
 {
     for (uint32_t to = 0; to < w->conf.nodes; to++) {
@@ -182,10 +184,46 @@ static void spread_event(struct world *w, uint32_t from, bool typed, uint64_t lt
     }
 }
 
+struct firing {
+    struct firing *next;
+    uint32_t from;
+    bool typed;
+    size_t len;
+    char bytes[CLUSTER_PURGE_HINT_MAX];
+};
+
+/* In the next step: gossip may be what led to it. */
+static void fire_soon(struct fleet *w, uint32_t from, bool typed, struct span payload)
+{
+    struct firing *f = must_alloc(sizeof *f);
+    f->from = from;
+    f->typed = typed;
+    f->len = payload.len;
+    memcpy(f->bytes, payload.ptr, payload.len);
+    f->next = w->to_fire;
+    w->to_fire = f;
+}
+
+static void fire_all(struct fleet *w, bool drop)
+{
+    for (struct firing *f; (f = w->to_fire);) {
+        w->to_fire = f->next;
+        if (!drop && w->nodes[f->from].up && !w->nodes[f->from].frozen)
+            gossip_fire(w->gossip, f->from,
+                        f->typed ? SPAN(CLUSTER_SYNC_TYPED) : SPAN(CLUSTER_SYNC_EVENT),
+                        span_of(f->bytes, f->len));
+        free(f);
+    }
+}
+
 static void news_hint(void *user, struct span payload)
 {
     struct node *n = user;
-    spread_event(n->world, n->index, false, 0, payload);
+    if (n->fleet->gossip) {
+        fire_soon(n->fleet, n->index, false, payload);
+        return;
+    }
+    spread_event(n->fleet, n->index, false, 0, payload);
 }
 
 /* --- a node's outputs --- */
@@ -196,12 +234,12 @@ static void check_vector(struct node *n, struct span vector)
     must(cluster_vector_read(vector, &v) == ERR_OK);
     for (uint32_t i = 0; i < v.count; i++) {
         if (v.rows[i].seq > disk_synced(&n->disk, v.rows[i].stream))
-            violation(n->world, n, "told a vector that is not on its disk");
+            violation(n->fleet, n, "told a vector that is not on its disk");
     }
     cluster_vector_fini(&v);
 }
 
-static struct rpc *rpc_create(struct world *w, const struct node *n, uint32_t to,
+static struct rpc *rpc_create(struct fleet *w, const struct node *n, uint32_t to,
                               const struct cluster_sync_output *out)
 {
     struct rpc *r = must_alloc(sizeof *r);
@@ -219,7 +257,7 @@ static struct rpc *rpc_create(struct world *w, const struct node *n, uint32_t to
 
 static void send_request(struct node *n, const struct cluster_sync_output *out)
 {
-    struct world *w = n->world;
+    struct fleet *w = n->fleet;
     uint64_t to;
     struct purge_wire_request q;
     must(span_to_u64(span_from(out->id, 1), &to));
@@ -233,7 +271,7 @@ static void send_request(struct node *n, const struct cluster_sync_output *out)
 
 static void send_answer(struct node *n, const struct cluster_sync_output *out)
 {
-    struct world *w = n->world;
+    struct fleet *w = n->fleet;
     struct rpc *r = (struct rpc *)(uintptr_t)out->number;
     r->len = out->body.len;
     free(r->body);
@@ -246,7 +284,7 @@ static void send_answer(struct node *n, const struct cluster_sync_output *out)
 
 static void settle(struct node *n)
 {
-    struct world *w = n->world;
+    struct fleet *w = n->fleet;
     struct cluster_sync_output out;
     if (!n->up)
         return;
@@ -276,7 +314,7 @@ static void log_answered(void *user, uint64_t ticket, enum err err)
     cluster_sync_log_answered(n->sync, ticket, err);
 }
 
-void world_start(struct world *w, uint32_t index)
+void fleet_start(struct fleet *w, uint32_t index)
 {
     static const struct cluster_sync_news news = {.apply = news_apply,
                                                   .stage = news_stage,
@@ -316,15 +354,18 @@ void world_start(struct world *w, uint32_t index)
     n->timer_us = INT64_MAX;
     cluster_sync_begin(n->sync, w->now_us);
     for (uint32_t i = 0; i < w->conf.nodes; i++) {
-        struct view *v = w->conf.gossip ? &n->views[i] : NULL;
+        struct view *v = w->conf.gossip != GOSSIP_NONE ? &n->views[i] : NULL;
         if (v)
             *v = (struct view){CLUSTER_SYNC_FAILED, CLUSTER_SYNC_FAILED, 0};
         else if (i != index)
             cluster_sync_member(n->sync, span_text(w->nodes[i].id), CLUSTER_SYNC_LIVE, true,
                                 w->now_us);
     }
-    if (w->conf.gossip) {
+    if (w->conf.gossip != GOSSIP_NONE)
         cluster_sync_seeds_silent(n->sync, true, w->now_us);
+    if (w->conf.gossip == GOSSIP_RUN)
+        gossip_start(w->gossip, index);
+    if (w->conf.gossip == GOSSIP_TOLD) {
         add(w, GOSSIP, index, w->now_us + between(w, 1, GOSSIP_EVERY_US),
             (void *)(uintptr_t)n->starts);
     }
@@ -342,7 +383,7 @@ static void end_process(struct node *n)
     n->recent = NULL;
 }
 
-void world_crash(struct world *w, uint32_t index)
+void fleet_crash(struct fleet *w, uint32_t index)
 {
     struct node *n = &w->nodes[index];
     if (!n->up)
@@ -350,16 +391,18 @@ void world_crash(struct world *w, uint32_t index)
     if (n->disk.out && below(w, 2) && n->disk_bad_until_us <= w->now_us)
         disk_commit(&n->disk); /* it was written, but nobody was told */
     end_process(n);
+    if (w->gossip)
+        gossip_crash(w->gossip, index);
 }
 
-void world_freeze(struct world *w, uint32_t index)
+void fleet_freeze(struct fleet *w, uint32_t index)
 {
     struct node *n = &w->nodes[index];
     n->frozen = n->up;
     n->frozen_since_us = w->now_us;
 }
 
-void world_thaw(struct world *w, uint32_t index)
+void fleet_thaw(struct fleet *w, uint32_t index)
 {
     struct node *n = &w->nodes[index];
     if (!n->frozen)
@@ -371,31 +414,69 @@ void world_thaw(struct world *w, uint32_t index)
     settle(n);
 }
 
-void world_cut(struct world *w, uint32_t from, uint32_t to, bool cut)
+void fleet_cut(struct fleet *w, uint32_t from, uint32_t to, bool cut)
 {
     w->cut[from * w->conf.nodes + to] = cut;
+    if (w->gossip)
+        gossip_cut(w->gossip, from, to, cut);
 }
 
-void world_open(struct world *w, const struct world_conf *conf)
+/* --- gossip that is run --- */
+
+static void hear_member(void *user, uint32_t at, uint32_t about, bool alive)
 {
-    *w = (struct world){.conf = *conf};
+    struct fleet *w = user;
+    struct node *n = &w->nodes[at];
+    bool any = false;
+    if (!n->up || at == about)
+        return;
+    n->views[about].told = alive ? CLUSTER_SYNC_LIVE : CLUSTER_SYNC_FAILED;
+    for (uint32_t i = 0; i < w->conf.nodes; i++)
+        any = any || (i != at && n->views[i].told == CLUSTER_SYNC_LIVE);
+    cluster_sync_seeds_silent(n->sync, !any, w->now_us);
+    cluster_sync_member(n->sync, span_text(w->nodes[about].id),
+                        (enum cluster_sync_state)n->views[about].told, true, w->now_us);
+    settle(n);
+}
+
+static void hear_event(void *user, uint32_t at, struct span name, struct span payload,
+                       uint64_t ltime, bool replayed)
+{
+    struct fleet *w = user;
+    struct node *n = &w->nodes[at];
+    if (!n->up)
+        return;
+    cluster_sync_event(n->sync, name, payload, ltime, replayed, w->now_us, wall_s(w));
+    settle(n);
+}
+
+void fleet_open(struct fleet *w, const struct fleet_conf *conf)
+{
+    *w = (struct fleet){.conf = *conf};
     cluster_random_seed(&w->pcg, conf->seed);
     w->nodes = must_alloc(conf->nodes * sizeof *w->nodes);
     w->cut = must_alloc((size_t)conf->nodes * conf->nodes);
     for (uint32_t i = 0; i < conf->nodes; i++) {
         struct node *n = &w->nodes[i];
-        n->world = w;
+        n->fleet = w;
         n->index = i;
         (void)snprintf(n->id, sizeof n->id, "n%u", i);
-        if (conf->gossip)
+        if (conf->gossip != GOSSIP_NONE)
             n->views = must_alloc(conf->nodes * sizeof *n->views);
     }
+    if (conf->gossip == GOSSIP_RUN)
+        w->gossip = gossip_create(
+            &(struct gossip_conf){conf->nodes, conf->loss_percent, conf->seed,
+                                  conf->delay_min_us, conf->delay_max_us},
+            &(struct gossip_news){.user = w, .member = hear_member, .event = hear_event});
     for (uint32_t i = 0; i < conf->nodes; i++)
-        world_start(w, i);
+        fleet_start(w, i);
 }
 
-void world_close(struct world *w)
+void fleet_close(struct fleet *w)
 {
+    gossip_destroy(w->gossip);
+    fire_all(w, true);
     for (uint32_t i = 0; i < w->conf.nodes; i++) {
         struct node *n = &w->nodes[i];
         if (n->up)
@@ -425,7 +506,7 @@ void world_close(struct world *w)
 
 /* --- what people do --- */
 
-void world_purge(struct world *w, uint32_t index, uint32_t name, bool soft)
+void fleet_purge(struct fleet *w, uint32_t index, uint32_t name, bool soft)
 {
     struct node *n = &w->nodes[index];
     char text[16];
@@ -458,20 +539,24 @@ void world_purge(struct world *w, uint32_t index, uint32_t name, bool soft)
     settle(n);
 }
 
-void world_typed(struct world *w, uint32_t name)
+void fleet_typed(struct fleet *w, uint32_t name)
 {
     char text[16];
     (void)snprintf(text, sizeof text, "/t%u", name);
     w->version[name]++;
+    if (w->gossip) {
+        fire_soon(w, below(w, w->conf.nodes), true, span_text(text));
+        return;
+    }
     spread_event(w, w->conf.nodes, true, w->version[name], span_text(text));
 }
 
 static void fetch_from_origin(struct node *n, uint32_t name)
 {
-    n->pages[name] = (struct page){true, n->world->version[name], n->counter};
+    n->pages[name] = (struct page){true, n->fleet->version[name], n->counter};
 }
 
-void world_get(struct world *w, uint32_t index, uint32_t name)
+void fleet_get(struct fleet *w, uint32_t index, uint32_t name)
 {
     struct node *n = &w->nodes[index];
     if (!n->up || n->frozen)
@@ -498,7 +583,7 @@ void world_get(struct world *w, uint32_t index, uint32_t name)
                                                 .bytes = (char *)f});
 }
 
-static void peer_reads(struct world *w, struct node *peer, uint32_t asker, struct fetch *f)
+static void peer_reads(struct fleet *w, struct node *peer, uint32_t asker, struct fetch *f)
 {
     f->has = peer->up && !peer->frozen && is_fresh(peer, f->name);
     if (f->has) {
@@ -509,7 +594,7 @@ static void peer_reads(struct world *w, struct node *peer, uint32_t asker, struc
 }
 
 /* The requester's rule (docs/purge.md, "Peer answers"). */
-static void peer_came(struct world *w, struct node *n, struct fetch *f)
+static void peer_came(struct fleet *w, struct node *n, struct fetch *f)
 {
     if (f->has && n->up && n->starts == f->from_start) {
         uint64_t unknown =
@@ -528,7 +613,7 @@ static void peer_came(struct world *w, struct node *n, struct fetch *f)
 
 /* --- gossip --- */
 
-static void look_at(struct world *w, struct node *n, uint32_t other)
+static void look_at(struct fleet *w, struct node *n, uint32_t other)
 {
     struct view *v = &n->views[other];
     bool both =
@@ -546,7 +631,7 @@ static void look_at(struct world *w, struct node *n, uint32_t other)
                         true, w->now_us);
 }
 
-static void gossip(struct world *w, struct node *n)
+static void gossip(struct fleet *w, struct node *n)
 {
     bool any = false;
     for (uint32_t i = 0; i < w->conf.nodes; i++) {
@@ -562,7 +647,7 @@ static void gossip(struct world *w, struct node *n)
 
 /* --- time --- */
 
-static void answered(struct world *w, struct node *n, struct rpc *r, enum err err)
+static void answered(struct fleet *w, struct node *n, struct rpc *r, enum err err)
 {
     if (r->done)
         return;
@@ -574,7 +659,7 @@ static void answered(struct world *w, struct node *n, struct rpc *r, enum err er
     settle(n);
 }
 
-static void disk_ends(struct world *w, struct node *n)
+static void disk_ends(struct fleet *w, struct node *n)
 {
     bool bad = n->disk_bad_until_us > w->now_us;
     if (!bad)
@@ -589,7 +674,7 @@ static bool is_of_this_start(const struct node *n, const struct event *e)
     return n->up && (uintptr_t)(void *)e->bytes == n->starts;
 }
 
-static void happen(struct world *w, struct event *e)
+static void happen(struct fleet *w, struct event *e)
 {
     struct node *n = &w->nodes[e->node];
     if (n->frozen && n->up && e->kind != DEADLINE && e->kind != PEER_READ) {
@@ -647,9 +732,18 @@ static void happen(struct world *w, struct event *e)
     }
 }
 
-void world_run(struct world *w, int64_t for_us)
+static void run_gossip(struct fleet *w, int64_t for_us)
 {
-    int64_t until = w->now_us + for_us;
+    fire_all(w, false);
+    for (uint32_t i = 0; i < w->conf.nodes; i++) {
+        if (w->nodes[i].frozen)
+            gossip_hold(w->gossip, i, for_us);
+    }
+    gossip_run(w->gossip, for_us);
+}
+
+static void run_agenda(struct fleet *w, int64_t until)
+{
     while (w->agenda.count > 0 && w->agenda.heap[0].at_us <= until) {
         struct event e = agenda_take(&w->agenda);
         if (e.at_us > w->now_us)
@@ -659,9 +753,21 @@ void world_run(struct world *w, int64_t for_us)
     w->now_us = until;
 }
 
+void fleet_run(struct fleet *w, int64_t for_us)
+{
+    for (int64_t until = w->now_us + for_us; w->now_us < until;) {
+        int64_t step_us = until - w->now_us;
+        if (w->gossip && step_us > STEP_US)
+            step_us = STEP_US;
+        if (w->gossip)
+            run_gossip(w, step_us);
+        run_agenda(w, w->now_us + step_us);
+    }
+}
+
 /* --- how things stand --- */
 
-bool world_is_equal(struct world *w)
+bool fleet_is_equal(struct fleet *w)
 {
     struct cluster_vector first = {0}, v = {0};
     bool equal = true, any = false;
@@ -677,7 +783,7 @@ bool world_is_equal(struct world *w)
     return equal;
 }
 
-bool world_is_whole(struct world *w)
+bool fleet_is_whole(struct fleet *w)
 {
     for (uint32_t i = 0; i < w->conf.nodes; i++) {
         const struct node *n = &w->nodes[i];
