@@ -203,11 +203,7 @@ def test_shield(make_node, origin, tmp_path):
     crew = Crew(make_node, origin, tmp_path, count=4, shield="eu",
                 nodes={name: {"region": region} for name, region in regions.items()})
     asked = serve_all(origin)
-    crew.wait_together()
-    wait_until(lambda: (crew["n2"].get("/s/%d" % len(asked)), peers_metric(crew["n2"], "taken"))[1],
-               "n2 asks the shield")
-    wait_until(lambda: (crew["n3"].get("/s/%d" % len(asked)), peers_metric(crew["n3"], "taken"))[1],
-               "n3 asks the shield")
+    wait_met(crew)  # n2 and n3 ask the shield, n1 and n4, which are in it, each other
     asked.clear()
     for node in crew:
         for i in range(OBJECTS):

@@ -540,9 +540,10 @@ struct adder {
     struct scene *scene;
     pthread_t thread;
     struct memory_object *base; /* held */
-    unsigned added, late, gone;
+    unsigned late, gone;
 };
 static atomic_bool adders_stop;
+static atomic_uint adders_added;
 
 struct adder_put {
     struct store_put put;
@@ -573,7 +574,8 @@ static void add_one(struct adder *a, struct memory_object *base, enum policy_enc
                                     .xxh3 = b.xxh3,
                                     .on_disk = p.put.job.err == ERR_OK};
     enum memory_form_added is = memory_form_add(base, &body);
-    a->added += is == MEMORY_FORM_ADDED;
+    if (is == MEMORY_FORM_ADDED)
+        atomic_fetch_add(&adders_added, 1);
     a->late += is == MEMORY_FORM_LATER;
     a->gone += is == MEMORY_FORM_GONE;
     if (is != MEMORY_FORM_ADDED)
@@ -630,13 +632,10 @@ static void test_race(void **state)
         if (i % 16 == 15)
             scene_purge(&s, PURGE_TAG, PURGE_SOFT, "a");
     }
+    SCENE_UNTIL(&s, atomic_load(&adders_added) > 0); /* who had no processor until now */
     atomic_store(&adders_stop, true);
-    unsigned added = 0;
-    for (unsigned i = 0; i < ADDERS; i++) {
+    for (unsigned i = 0; i < ADDERS; i++)
         pthread_join(a[i].thread, NULL);
-        added += a[i].added;
-    }
-    assert_true(added > 0);
     memory_object_drop(base);
     base = forms_get(&s, "/x");
     FORMS_DISK(&s, 1, 1u + base->form_count);
