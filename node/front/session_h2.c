@@ -443,6 +443,11 @@ static void timeout(struct front_session *s)
     enum front_taking taking = front_session_taking(s);
     if (taking == FRONT_STALLED)
         io_stream_cut(s->stream);
+    /* No stream is to blame while the socket is full. On a busy connection it often is: so it
+     * is looked at again soon, lest a stream that nobody reads outlives its time over and over.
+     */
+    if (taking == FRONT_TAKING)
+        front_session_wait_at_most(s, idle_ms(c) / 8 + 1);
     if (taking != FRONT_TAKEN || c->finishing)
         return;
     int64_t head_due_ms = c->head_at_ms ? c->head_at_ms + l->header_ms : 0;
