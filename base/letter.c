@@ -12,17 +12,36 @@ void letter_mailbox_init(struct letter_mailbox *m, void (*wake)(void *loop), voi
     m->loop = loop;
 }
 
-void letter_post(struct letter_mailbox *m, struct letter *l, void (*open)(struct letter *l))
+void letter_stack_add(struct letter_stack *s, struct letter *l, void (*open)(struct letter *l))
 {
     l->open = open;
+    atomic_store_explicit(&l->next, s->newest, memory_order_relaxed);
+    s->newest = l;
+    if (!s->oldest)
+        s->oldest = l;
+}
+
+void letter_post_stack(struct letter_mailbox *m, struct letter_stack *s)
+{
+    const struct letter_stack all = *s;
+    *s = (struct letter_stack){0};
+    if (!all.newest)
+        return;
     struct letter *newest = atomic_load_explicit(&m->newest, memory_order_relaxed);
     do {
-        atomic_store_explicit(&l->next, newest, memory_order_relaxed);
+        atomic_store_explicit(&all.oldest->next, newest, memory_order_relaxed);
     } while (!atomic_compare_exchange_weak_explicit(
-        &m->newest, &newest, l, memory_order_release, memory_order_relaxed));
-    /* From here on the letter may be open and gone; only the mailbox is ours to touch. */
+        &m->newest, &newest, all.newest, memory_order_release, memory_order_relaxed));
+    /* From here on they may be open and gone; only the mailbox is ours to touch. */
     if (!newest && m->wake)
         m->wake(m->loop);
+}
+
+void letter_post(struct letter_mailbox *m, struct letter *l, void (*open)(struct letter *l))
+{
+    struct letter_stack one = {0};
+    letter_stack_add(&one, l, open);
+    letter_post_stack(m, &one);
 }
 
 unsigned letter_open_all(struct letter_mailbox *m)

@@ -29,6 +29,13 @@ struct letter_mailbox {
 
 void letter_mailbox_init(struct letter_mailbox *m, void (*wake)(void *loop), void *loop);
 void letter_post(struct letter_mailbox *m, struct letter *l, void (*open)(struct letter *l));
+/* Several that are posted at once: the receiver is woken for all of them, not for each. {0} is
+ * empty, and so is it afterwards. */
+struct letter_stack {
+    struct letter *newest, *oldest;
+};
+void letter_stack_add(struct letter_stack *s, struct letter *l, void (*open)(struct letter *l));
+void letter_post_stack(struct letter_mailbox *m, struct letter_stack *s);
 /* In posting order; how many were opened. What is posted meanwhile wakes the loop again. */
 unsigned letter_open_all(struct letter_mailbox *m);
 

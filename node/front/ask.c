@@ -60,6 +60,13 @@ static void open_at_home(struct letter *l)
         front_ask_destroy(a);
 }
 
+/* One wake of control for all that a turn brings, and one batch of purges there. */
+static void send_asks(struct io_task *t)
+{
+    struct front *f = CONTAINER_OF(t, struct front, asks_task);
+    letter_post_stack(f->desk->mailbox, &f->asks);
+}
+
 struct front_ask *front_ask_send(struct front *f, const struct front_ask_what *what,
                                  void (*answered)(void *user, struct front_ask *a), void *user)
 {
@@ -86,7 +93,8 @@ struct front_ask *front_ask_send(struct front *f, const struct front_ask_what *w
     a->site = what->site;
     a->setup = what->setup ? setup_hold(what->setup) : NULL;
     f->asks_out++;
-    letter_post(f->desk->mailbox, &a->letter, open_at_control);
+    letter_stack_add(&f->asks, &a->letter, open_at_control);
+    io_loop_soon(f->loop, &f->asks_task, send_asks);
     return a;
 }
 

@@ -39,6 +39,8 @@ struct front {
     struct origin_fetches fetches;
     struct front_session *sessions; /* all of this loop */
     uint32_t session_count;
+    struct letter_stack asks;              /* for control, when this turn is over */
+    struct io_task asks_task;              /* that */
     uint32_t asks_out;                     /* asks that control has not sent home yet */
     struct front_exchange *idle_exchanges; /* kept for reuse */
     uint32_t idle_count;

@@ -65,6 +65,32 @@ static void opens_in_order_with_one_wake(void **state)
     assert_int_equal(last[0], 6);
 }
 
+static void a_stack_is_posted_in_order_with_one_wake(void **state)
+{
+    (void)state;
+    struct letter_mailbox m;
+    struct note notes[6] = {0};
+    struct letter_stack s = {0};
+    start_count();
+    letter_mailbox_init(&m, count_wake, NULL);
+    letter_post_stack(&m, &s); /* nothing: nobody is woken */
+    assert_true(wakes == 0 && letter_open_all(&m) == 0);
+    for (unsigned i = 0; i < 6; i++)
+        notes[i].number = i + 1;
+    letter_stack_add(&s, &notes[0].letter, check_order);
+    letter_post_stack(&m, &s);
+    assert_true(wakes == 1 && letter_open_all(&m) == 1);
+    letter_post(&m, &notes[1].letter, check_order); /* behind what is there */
+    for (unsigned i = 2; i < 5; i++)
+        letter_stack_add(&s, &notes[i].letter, check_order);
+    letter_post_stack(&m, &s);
+    letter_post(&m, &notes[5].letter, check_order);
+    assert_true(!s.newest && !s.oldest);
+    assert_int_equal(wakes, 2);
+    assert_int_equal(letter_open_all(&m), 5);
+    assert_int_equal(last[0], 6);
+}
+
 #define POSTERS 4u
 #define EACH 20000u
 static struct letter_mailbox heavy;
@@ -210,6 +236,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opens_in_order_with_one_wake),
+        cmocka_unit_test(a_stack_is_posted_in_order_with_one_wake),
         cmocka_unit_test(many_posters_lose_nothing_and_keep_order),
         cmocka_unit_test(a_crew_runs_all_before_it_ends),
         cmocka_unit_test(work_comes_home),

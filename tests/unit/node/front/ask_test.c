@@ -9,13 +9,30 @@
 
 #include "node/front/ask.h"
 
-/* Two mailboxes, as a worker and control have them, opened by hand. */
+/* Two mailboxes, as a worker and control have them, opened by hand; a turn ends when told. */
 static struct letter_mailbox control;
 static struct io_loop loop;
 static struct front front;
 static atomic_uint wakes; /* of both, from any thread */
 static unsigned handled, home;
 static struct front_ask *at_control, *came_home;
+
+static struct io_task *soon;
+
+void io_loop_soon(struct io_loop *l, struct io_task *t, void (*run)(struct io_task *t))
+{
+    assert_ptr_equal(l, &loop);
+    t->run = run;
+    soon = t;
+}
+
+static void end_turn(void)
+{
+    struct io_task *t = soon;
+    soon = NULL;
+    if (t)
+        t->run(t);
+}
 
 static struct setup setup;
 static int setups_held; /* by asks */
@@ -63,6 +80,7 @@ static int begin(void **state)
     setups_held = 0;
     at_control = came_home = NULL;
     loop = (struct io_loop){0};
+    soon = NULL;
     front = (struct front){.loop = &loop, .desk = &desk};
     letter_mailbox_init(&control, count_wake, NULL);
     letter_mailbox_init(&loop.mailbox, count_wake, NULL);
@@ -74,7 +92,7 @@ static struct http_field fields[] = {
     {{"x-own", 5}, {"", 0}, HTTP_NAME_OTHER},
 };
 
-static struct front_ask *send_one(struct span body)
+static struct front_ask *send_in_turn(struct span body)
 {
     static struct http_request request;
     request = (struct http_request){.method = HTTP_POST,
@@ -95,6 +113,13 @@ static struct front_ask *send_one(struct span body)
                                   .url = SPAN("https://a.example/x"),
                                   .setup = &setup};
     return front_ask_send(&front, &what, answered, &asker);
+}
+
+static struct front_ask *send_one(struct span body)
+{
+    struct front_ask *a = send_in_turn(body);
+    end_turn();
+    return a;
 }
 
 static void control_answers(struct span body)
@@ -197,6 +222,7 @@ static void without_a_setup(void **state)
     struct front_ask_what what = {.request = &request};
     struct front_ask *a = front_ask_send(&front, &what, answered, &asker);
     assert_non_null(a);
+    end_turn();
     assert_int_equal(letter_open_all(&control), 1);
     assert_int_equal(a->request.fields.count, 0);
     assert_int_equal(a->body.len, 0);
@@ -281,6 +307,34 @@ static void many_are_answered_in_any_order(void **state)
     assert_int_equal(setups_held, 0);
 }
 
+static void a_turn_wakes_control_once(void **state)
+{
+    (void)state;
+    struct front_ask *asks[3];
+    for (unsigned i = 0; i < 3; i++) {
+        asks[i] = send_in_turn(SPAN("x"));
+        assert_non_null(asks[i]);
+    }
+    assert_int_equal(front.asks_out, 3);
+    assert_int_equal(wakes, 0);
+    front_ask_forget(asks[1]); /* its client goes before the turn ends */
+    end_turn();
+    assert_int_equal(wakes, 1);
+    assert_int_equal(letter_open_all(&control), 3);
+    assert_int_equal(handled, 3);
+    end_turn(); /* nothing is left to send */
+    assert_int_equal(letter_open_all(&control), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        at_control = asks[i];
+        control_answers(SPAN("{}"));
+    }
+    assert_int_equal(letter_open_all(&loop.mailbox), 3);
+    assert_int_equal(home, 2);
+    front_ask_destroy(asks[0]);
+    front_ask_destroy(asks[2]);
+    assert_int_equal(front.asks_out, 0);
+}
+
 /* Control in a thread of its own that spins over its mailbox: for ThreadSanitizer, and to see
  * that asks that are forgotten at any moment come home and are freed. */
 #define ROUNDS 3000u
@@ -337,6 +391,7 @@ int main(void)
         cmocka_unit_test_setup(the_largest_body_and_an_answer_as_large, begin),
         cmocka_unit_test_setup(an_answer_over_the_limit_becomes_a_bare_500, begin),
         cmocka_unit_test_setup(many_are_answered_in_any_order, begin),
+        cmocka_unit_test_setup(a_turn_wakes_control_once, begin),
         cmocka_unit_test_setup(forgotten_at_any_moment, begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
