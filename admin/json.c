@@ -144,24 +144,46 @@ static size_t utf8_length(struct span s)
     return length;
 }
 
+/* How many octets at the front stand for themselves in any string. */
+static size_t plain_length(struct span s)
+{
+    size_t length = 0;
+    while (length < s.len && s.ptr[length] >= 0x20 && s.ptr[length] < 0x7f &&
+           s.ptr[length] != '"' && s.ptr[length] != '\\')
+        length++;
+    return length;
+}
+
+/* The character at the front, which is not plain; how many octets it was. */
+static size_t put_other(struct admin_writer *w, struct span s)
+{
+    char c = s.ptr[0], escape[7];
+    size_t length = utf8_length(s);
+    if (!length) {
+        put(w, SPAN("\xef\xbf\xbd"));
+        return 1;
+    }
+    if (c == '"' || c == '\\') {
+        put(w, SPAN("\\"));
+        put(w, span_of(&c, 1));
+    } else if ((uint8_t)c < 0x20 || c == 0x7f) {
+        snprintf(escape, sizeof escape, "\\u%04x", (unsigned)c);
+        put(w, span_text(escape));
+    } else {
+        put(w, span_until(s, length));
+    }
+    return length;
+}
+
 static void put_string(struct admin_writer *w, struct span s)
 {
     put(w, SPAN("\""));
     while (s.len) {
-        char c = s.ptr[0], escape[7];
-        size_t length = utf8_length(s);
-        if (!length) {
-            put(w, SPAN("\xef\xbf\xbd"));
-            length = 1;
-        } else if (c == '"' || c == '\\') {
-            put(w, SPAN("\\"));
-            put(w, span_of(&c, 1));
-        } else if ((uint8_t)c < 0x20 || c == 0x7f) {
-            snprintf(escape, sizeof escape, "\\u%04x", (unsigned)c);
-            put(w, span_text(escape));
-        } else {
+        size_t length = plain_length(s);
+        if (length)
             put(w, span_until(s, length));
-        }
+        else
+            length = put_other(w, s);
         s = span_from(s, length);
     }
     put(w, SPAN("\""));
