@@ -75,10 +75,20 @@ static void take_fall_back(struct cluster_purge_batch *b, const struct cluster_p
     b->floors_changed = true;
 }
 
+static bool has_room(const struct cluster_purge_log *l, const struct cluster_purge_batch *b,
+                     uint64_t bytes)
+{
+    return b->count == 0 ||
+           (b->count < CLUSTER_PURGE_BATCH && bytes <= l->max_bytes / CLUSTER_PURGE_BATCH_PART);
+}
+
 static void take_pending(struct cluster_purge_log *l, struct cluster_purge_batch *b)
 {
-    for (const struct cluster_purge_pending *p = l->first; p && b->count < CLUSTER_PURGE_BATCH;
-         p = p->next) {
+    uint64_t bytes = 0;
+    for (const struct cluster_purge_pending *p = l->first; p; p = p->next) {
+        bytes += p->bytes;
+        if (!has_room(l, b, bytes))
+            return;
         b->records[b->count++] = p;
         if (p->kind == CLUSTER_PURGE_RECORD)
             take_record(l, b, p);

@@ -2,7 +2,7 @@
  *
  * Design: docs/purge.md, "The log". Beside the cache's environment and never
  * weakened by it: default sync, the file reserved when it is made, a writer thread of its own.
- * What waits is one batch (at most CLUSTER_PURGE_BATCH records), one synced transaction;
+ * What waits is one batch (CLUSTER_PURGE_BATCH at most), one synced transaction;
  * what arrives meanwhile is the next.
  *
  * In the order of a start:

@@ -41,7 +41,10 @@
 #include "cluster/purge_record.h"
 #include "cluster/vector.h"
 
-#define CLUSTER_PURGE_BATCH 256
+/* In one transaction: so many, and no more of their bytes than this part of the file, for what
+ * does not fit once would not fit when it is tried again. */
+#define CLUSTER_PURGE_BATCH 1024
+#define CLUSTER_PURGE_BATCH_PART 16
 #define CLUSTER_PURGE_PENDING 65536u
 #define CLUSTER_PURGE_PENDING_BYTES ((size_t)32 << 20)
 #define CLUSTER_PURGE_RECORDS (1u << 20)

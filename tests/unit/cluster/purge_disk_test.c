@@ -587,6 +587,29 @@ static void a_full_log_gives_way_and_keeps_the_promise(void **state)
     assert_true(n->replayed > 100);
 }
 
+static void the_longest_purges_fit_the_smallest_log(void **state)
+{
+    struct node *n = *state;
+    static char selector[PURGE_SELECTOR_MAX];
+    struct cluster_purge_id id;
+    open_node(n);
+    for (unsigned i = 0; i < 256; i++) { /* twice its size, in one call */
+        memset(selector, 'x', sizeof(selector));
+        memcpy(selector, &i, sizeof(i));
+        struct purge p = {PURGE_TAG, PURGE_HARD, span_of(selector, sizeof(selector)), SPAN("")};
+        assert_int_equal(cluster_purge_log_accept(n->log, &p, ++n->next_no, 0, 1000, 1, &id),
+                         ERR_OK);
+    }
+    run(n, 1000);
+    assert_int_equal(n->failed, 0);
+    assert_int_equal(n->ok, 256);
+    uint64_t newest = n->next_no;
+    close_node(n);
+    open_node(n);
+    assert_true(n->hard_floor > 0 && n->highest_no == newest);
+    assert_true(n->replayed >= newest - n->hard_floor);
+}
+
 /* --- with its thread --- */
 
 static sem_t woken;
@@ -787,6 +810,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_third_start_that_dies_is_the_last_with_its_file,
                                         begin, end),
         cmocka_unit_test_setup_teardown(a_full_log_gives_way_and_keeps_the_promise, begin, end),
+        cmocka_unit_test_setup_teardown(the_longest_purges_fit_the_smallest_log, begin, end),
         cmocka_unit_test_setup_teardown(the_writer_thread_groups_what_waits, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,11 +10,12 @@
 
 #define STREAM 77u
 #define DAY 86400
+#define KEPT (2 * CLUSTER_PURGE_BATCH - 48)
 
 static struct {
     unsigned count;
-    uint64_t ticket[1000];
-    enum err err[1000];
+    uint64_t ticket[2 * CLUSTER_PURGE_BATCH];
+    enum err err[2 * CLUSTER_PURGE_BATCH];
     struct cluster_purge_log *accept_in; /* one more purge from within an answer */
 } answers;
 
@@ -57,9 +58,9 @@ static int begin(void **state)
     l = cluster_purge_log_create(&(struct cluster_purge_log_conf){.node = "fra1",
                                                                   .keep_s = 7 * DAY,
                                                                   .stream_id = STREAM,
-                                                                  .record_max = 500,
+                                                                  .record_max = KEPT,
                                                                   .answered = note_answer});
-    cluster_purge_log_loaded(l, (struct cluster_purge_floors){0}, 0, 1 << 20);
+    cluster_purge_log_loaded(l, (struct cluster_purge_floors){0}, 0, 1 << 24);
     return 0;
 }
 
@@ -116,7 +117,9 @@ static void answers_come_after_the_sync_in_order(void **state)
 static void a_failing_disk_answers_all_and_loses_nothing(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < 300; i++) { /* more than a batch: those behind are told too */
+    /* more than a batch: those behind are told too */
+    const unsigned count = CLUSTER_PURGE_BATCH + 44;
+    for (unsigned i = 0; i < count; i++) {
         char tag[16];
         snprintf(tag, sizeof(tag), "t%u", i);
         (void)accept_tag(tag, i + 1);
@@ -125,8 +128,8 @@ static void a_failing_disk_answers_all_and_loses_nothing(void **state)
     assert_true(cluster_purge_log_take(l, 1000, &batch));
     assert_int_equal(batch.count, CLUSTER_PURGE_BATCH);
     cluster_purge_log_written(l, &batch, ERR_SYS, 0);
-    assert_int_equal(answers.count, 300);
-    for (unsigned i = 0; i < 300; i++)
+    assert_int_equal(answers.count, count);
+    for (unsigned i = 0; i < count; i++)
         assert_true(answers.ticket[i] == i + 1 && answers.err[i] == ERR_SYS);
     assert_false(figures().ok);
     /* The one from within an answer has not been told anything: tried at once. */
@@ -134,13 +137,13 @@ static void a_failing_disk_answers_all_and_loses_nothing(void **state)
     assert_false(cluster_purge_log_take(l, 1000, &batch)); /* all told: not before a second */
     (void)accept_tag("new", 999);
     write_now(ERR_SYS, 1000);
-    assert_int_equal(answers.count, 301);
+    assert_int_equal(answers.count, count + 1);
     write_now(ERR_OK, 1001); /* it recovered */
     write_now(ERR_OK, 1001);
     assert_true(figures().ok);
     assert_int_equal(figures().pending, 0);
-    assert_int_equal(answers.count, 301); /* nobody is told twice */
-    assert_int_equal(cluster_purge_log_state(l, (struct cluster_purge_id){STREAM, 302}),
+    assert_int_equal(answers.count, count + 1); /* nobody is told twice */
+    assert_int_equal(cluster_purge_log_state(l, (struct cluster_purge_id){STREAM, count + 2}),
                      CLUSTER_PURGE_SYNCED);
 }
 
@@ -270,7 +273,7 @@ static void all_makes_older_ones_needless(void **state)
 {
     (void)state;
     char tag[16];
-    for (unsigned i = 0; i < 400; i++) {
+    for (unsigned i = 0; i < KEPT - 100; i++) {
         snprintf(tag, sizeof(tag), "t%u", i);
         (void)accept_at(PURGE_TAG, i % 2 ? PURGE_HARD : PURGE_SOFT, tag, 0, 1000);
     }
@@ -281,8 +284,9 @@ static void all_makes_older_ones_needless(void **state)
         assert_true(batch.drop_count <= 2 * CLUSTER_PURGE_BATCH);
         cluster_purge_log_written(l, &batch, ERR_OK, 8192);
     }
-    assert_in_range(batches, 3, 5);
-    assert_int_equal(figures().records, 202); /* hard ones, the all, the one after */
+    assert_in_range(batches, 3, 6);
+    assert_int_equal(figures().records,
+                     (KEPT - 100) / 2 + 2); /* hard ones, the all, the one after */
     (void)accept_at(PURGE_ALL, PURGE_HARD, "", 0, 1000);
     while (cluster_purge_log_take(l, 1000, &batch))
         cluster_purge_log_written(l, &batch, ERR_OK, 8192);
@@ -312,7 +316,7 @@ static void too_many_raise_the_floor(void **state)
 {
     (void)state;
     char tag[16];
-    for (unsigned i = 0; i < 600; i++) { /* the most is 500 */
+    for (unsigned i = 0; i < KEPT + 100; i++) {
         snprintf(tag, sizeof(tag), "t%u", i);
         (void)accept_at(PURGE_TAG, i == 20 ? PURGE_SOFT : PURGE_HARD, tag, 0, 1000);
     }
@@ -322,7 +326,7 @@ static void too_many_raise_the_floor(void **state)
     (void)accept_tag("one more", 0);
     assert_true(cluster_purge_log_take(l, 1000, &batch));
     uint64_t floor = batch.floors.hard;
-    assert_in_range(figures().records, 500, 501);
+    assert_in_range(figures().records, KEPT, KEPT + 1);
     cluster_purge_log_written(l, &batch, ERR_OK, 8192);
     /* What was dropped unswept is below the floor; nothing that is kept needs it. */
     struct cluster_purge_id kept = {STREAM, floor + 1}, gone = {STREAM, floor};
