@@ -225,6 +225,8 @@ static void put_sync(struct buf *out, const struct admin_cluster *a)
          f->invalidations_in},
         {"invalidations_out_total", "counter", "Invalidations told to others.",
          f->invalidations_out},
+        {"invalidations_untold_total", "counter",
+         "Invalidations that were more than may be told.", f->invalidations_untold},
         {"cautions_total", "counter", "Times that this node was cautious.", f->cautions},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

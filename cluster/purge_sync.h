@@ -186,6 +186,7 @@ struct cluster_sync_figures {
     uint64_t pushed, push_failed, received, pulled, hints_in, hints_out, typed, adopted;
     uint64_t exchanges, exchanges_failed, fallbacks, refused; /* refused: nonsense from peers */
     uint64_t cautions, invalidations_in, invalidations_out;
+    uint64_t invalidations_untold; /* more than may be told: others find out by age */
     bool cautious;
 };
 void cluster_sync_figures(const struct cluster_sync *s, struct cluster_sync_figures *out);

@@ -64,8 +64,13 @@ void cluster_sync_invalidated(struct cluster_sync *s, const struct purge *p, int
     struct purge_wire_hint h = {.has_purge = true, .purge = *p};
     s->now_us = now_us;
     /* A client that changes ever new URLs must not use up the hints of purges. */
-    if (!s->conf.clustered || !may_hint(s, CLUSTER_SYNC_INVALIDATIONS_A_SECOND) ||
-        said_lately(s, p))
+    if (!s->conf.clustered)
+        return;
+    if (!may_hint(s, CLUSTER_SYNC_INVALIDATIONS_A_SECOND)) {
+        s->figures.invalidations_untold++;
+        return;
+    }
+    if (said_lately(s, p))
         return;
     uint64_t before = s->figures.hints_out;
     sync_hint(s, &h);

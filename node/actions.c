@@ -163,6 +163,7 @@ static bool cluster(void *node, struct admin_cluster *out)
                                   .now_us = io_loop_us()};
     cluster_counters(core, &out->core);
     node_purges_cluster_figures(n->purges, &out->purges);
+    out->purges.invalidations_untold += atomic_load(&n->untold);
     struct node_peers_figures peers;
     node_peers_figures(n->peers, &peers);
     out->sends_open = peers.sends_open;

@@ -60,6 +60,7 @@ struct node {
     struct node_cluster_ports cluster_ports;
     struct node_member *member; /* NULL: no cluster */
     atomic_uint told;           /* invalidations on their way to control (node/spread.c) */
+    atomic_ullong untold;       /* those for which there was no room */
     struct node_peers *peers;   /* NULL: no cluster, or stopping */
     struct node_load load;
     struct node_crowd crowd;

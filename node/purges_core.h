@@ -9,9 +9,9 @@
 #include "cluster/purge_sync.h"
 #include "node/io/loop_ev.h"
 #include "node/purges.h"
+#include "node/purges_past.h"
 
-#define NODE_PURGES_KEEP_S 10 /* what other nodes may not know yet keeps its name so long */
-#define NODE_PURGES_CONFS 8u  /* setups that workers are leaving, and the one in force */
+#define NODE_PURGES_CONFS 8u /* setups that workers are leaving, and the one in force */
 
 struct purges_waiting { /* for the cluster: a request of admin's */
     struct purges_waiting *next, **prev;
@@ -34,8 +34,7 @@ struct node_purges {
     char *node_id; /* borrowed by the log */
     bool clustered;
     int64_t now_s;
-    uint64_t clock_then[NODE_PURGES_KEEP_S]; /* the cache's number so many seconds ago */
-    int64_t clock_at_s;
+    struct purges_past past;
     int64_t seen_us; /* when this process last ran, by a clock that never stops */
 
     struct purges_waiting *waiting;

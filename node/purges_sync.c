@@ -254,23 +254,19 @@ static int64_t wake(struct node_purges *p)
 
 /* An answer of a node that does not know a purge yet is refused when that purge names it. Were
  * the name swept away, all its answers would have to be (cache/peer.h). */
-static void keep_names(struct node_purges *p)
+static void keep_names(struct node_purges *p, int64_t now_us)
 {
     struct cache_figures f;
-    if (!p->clustered || p->clock_at_s == p->now_s)
+    if (!p->clustered)
         return;
     cache_figures(p->cache, &f);
-    uint64_t *then = &p->clock_then[p->now_s % NODE_PURGES_KEEP_S];
-    if (*then)
-        cache_keep_purges(p->cache, *then);
-    *then = f.apply_no;
-    p->clock_at_s = p->now_s;
+    cache_keep_purges(p->cache, purges_past_note(&p->past, now_us, f.apply_no));
 }
 
 void purges_sync_tick(struct node_purges *p)
 {
     int64_t now_us = wake(p);
-    keep_names(p);
+    keep_names(p, now_us);
     if (now_us >= cluster_sync_deadline_us(p->sync))
         cluster_sync_tick(p->sync, now_us, p->now_s);
     purges_settle(p);

@@ -76,6 +76,7 @@ void node_spread_invalidated(void *node, const struct purge *p, uint64_t apply_n
     cluster_recent_add_unnumbered(node_purges_recent(n->purges), 0, apply_no, io_loop_us());
     if (atomic_fetch_add(&n->told, 1) >= NODE_SPREAD_TOLD) {
         atomic_fetch_sub(&n->told, 1);
+        atomic_fetch_add(&n->untold, 1);
         return;
     }
     struct told *t = must_alloc(sizeof *t + p->selector.len + p->site.len);

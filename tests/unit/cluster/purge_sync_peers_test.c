@@ -377,6 +377,8 @@ static void hints_are_bounded(void **state)
             now_us);
     }
     assert_int_equal(nodes[0].hints, CLUSTER_SYNC_INVALIDATIONS_A_SECOND);
+    assert_int_equal(figures('a').invalidations_untold,
+                     200 - CLUSTER_SYNC_INVALIDATIONS_A_SECOND);
     for (unsigned i = 0; i < 200; i++)
         (void)purge_tag('a', "y", 0);
     assert_int_equal(nodes[0].hints, CLUSTER_SYNC_HINTS_A_SECOND);
