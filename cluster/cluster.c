@@ -11,6 +11,7 @@ struct cluster {
     struct cluster_serf *serf;
     struct cluster_news news;
     int64_t now_us;
+    uint64_t view; /* counted up by what cluster_view tells of */
 
     struct cluster_tags tags; /* texts in the rooms below */
     char id[CLUSTER_TAGS_ID_MAX], region[CLUSTER_TAGS_REGION_MAX],
@@ -110,10 +111,17 @@ static void changed(void *user, enum cluster_change change, struct cluster_entry
         cluster_tags_get(cluster_entry_meta(e), &tags);
         e->health.drain = tags.drain;
     }
+    c->view++;
     if (!c->news.changed)
         return;
     make_node(c, e, &node);
     c->news.changed(c->news.user, change, &node);
+}
+
+static bool differ_in_more_than_load(const struct cluster_health *a,
+                                     const struct cluster_health *b)
+{
+    return a->drain != b->drain || a->shed != b->shed;
 }
 
 static void hear_health(struct cluster *c, const struct cluster_event *event)
@@ -132,6 +140,7 @@ static void hear_health(struct cluster *c, const struct cluster_event *event)
     }
     if (e->has_health && event->ltime <= e->health_ltime)
         return; /* a newer one overtook it */
+    c->view += !e->has_health || differ_in_more_than_load(&e->health, &health);
     e->has_health = true;
     e->health = health;
     e->health_ltime = event->ltime;
@@ -268,6 +277,7 @@ static void tell_health(struct cluster *c)
 void cluster_set_health(struct cluster *c, const struct cluster_health *health, int64_t now_us)
 {
     enter(c, now_us);
+    c->view += !c->has_health || differ_in_more_than_load(&c->health, health);
     c->health = *health;
     c->has_health = true;
     tell_tags(c);
@@ -278,6 +288,7 @@ void cluster_set_tags(struct cluster *c, const struct cluster_tags *tags, int64_
 {
     enter(c, now_us);
     keep_tags(c, tags, cluster_member_name(cluster_swim_me(cluster_serf_swim(c->serf))));
+    c->view++;
     tell_tags(c);
 }
 
@@ -420,6 +431,11 @@ enum err cluster_forget(struct cluster *c, struct span name, int64_t now_us)
 {
     enter(c, now_us);
     return cluster_serf_forget(c->serf, name, c->now_us);
+}
+
+uint64_t cluster_view(const struct cluster *c)
+{
+    return c->view;
 }
 
 const struct wire_keyring *cluster_keyring(const struct cluster *c)

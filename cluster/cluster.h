@@ -120,6 +120,9 @@ void cluster_nodes_walk(const struct cluster *c,
                         bool (*each)(void *user, const struct cluster_node *node), void *user);
 bool cluster_node_find(const struct cluster *c, struct span name, struct cluster_node *out);
 void cluster_me(const struct cluster *c, struct cluster_node *out);
+/* Another number whenever a node's address, status, tags, drain or shed may be other than
+ * before. Not told: loads, times, suspicions. */
+uint64_t cluster_view(const struct cluster *c);
 const struct wire_keyring *cluster_keyring(const struct cluster *c);
 bool cluster_conflict_lost(
     const struct cluster *c); /* another node has this name: no service */

@@ -5,6 +5,8 @@
 #include "node/io/loop_ev.h"
 #include "node/worker_ev.h"
 
+#define LOADS_MS 1000 /* how often they are noted */
+
 struct looking { /* over the members */
     const struct conf *conf;
     struct origin_peer_told *told;
@@ -90,11 +92,24 @@ static void tell(struct node *n)
         node_worker_meet(n->workers[i], n->crowd.peers, n->crowd.vector);
 }
 
+/* A walk over thousands of members is not for every tick. */
+static bool is_time(struct node *n)
+{
+    uint64_t view = cluster_view(node_member_core(n->member));
+    if (n->crowd.told && view == n->crowd.view && n->setup == n->crowd.setup &&
+        n->loop->now_ms - n->crowd.looked_ms < LOADS_MS)
+        return false;
+    n->crowd.view = view;
+    n->crowd.setup = n->setup;
+    n->crowd.looked_ms = n->loop->now_ms;
+    return true;
+}
+
 void node_crowd_tick(struct node *n)
 {
     if (!n->member || !n->workers_started)
         return;
-    bool peers = look_around(n), vector = read_vector(n);
+    bool peers = is_time(n) && look_around(n), vector = read_vector(n);
     if (peers || vector || !n->crowd.told)
         tell(n);
 }

@@ -43,6 +43,9 @@ struct node_crowd { /* node/crowd.c's: what the workers were told last */
     struct front_vector *vector;
     uint64_t vector_serial;
     bool told;
+    uint64_t view;             /* of gossip, when that was looked at last */
+    const struct setup *setup; /* then; for comparison alone */
+    int64_t looked_ms;
 };
 
 struct node {

@@ -368,6 +368,40 @@ static void a_drain_is_told_at_once(void **state)
     net_close(&net);
 }
 
+static void the_view_changes_but_for_loads(void **state)
+{
+    (void)state;
+    struct cluster_health h = {.load = 10};
+    net_open(&net, 3);
+    struct cluster *a = net_cluster(&net, 'a'), *b = net_cluster(&net, 'b');
+    uint64_t alone = cluster_view(a);
+    net_join_all(&net, 3);
+    assert_int_not_equal(cluster_view(a), alone);
+    cluster_set_health(b, &h, net.now_us);
+    net_run(&net, SECOND);
+    uint64_t there = cluster_view(a), here = cluster_view(b);
+    for (unsigned i = 0; i < 5; i++) {
+        h.load += 15;
+        cluster_set_health(b, &h, net.now_us);
+        net_run(&net, SECOND);
+    }
+    assert_true(cluster_view(a) == there && cluster_view(b) == here);
+    h.shed = true;
+    cluster_set_health(b, &h, net.now_us);
+    net_run(&net, SECOND);
+    assert_true(cluster_view(a) != there && cluster_view(b) != here);
+    there = cluster_view(a);
+    h.drain = true;
+    cluster_set_health(b, &h, net.now_us);
+    net_run(&net, SECOND);
+    assert_int_not_equal(cluster_view(a), there);
+    there = cluster_view(a);
+    net_stop(&net, 'c');
+    net_until(&net, 'a', "c", "failed", 60 * SECOND);
+    assert_int_not_equal(cluster_view(a), there);
+    net_close(&net);
+}
+
 static void a_drain_overtakes_the_budget(void **state)
 {
     (void)state;
@@ -520,6 +554,7 @@ int main(void)
         cmocka_unit_test(a_later_join_replays),
         cmocka_unit_test(health_is_told_within_its_budget),
         cmocka_unit_test(a_drain_is_told_at_once),
+        cmocka_unit_test(the_view_changes_but_for_loads),
         cmocka_unit_test(a_drain_overtakes_the_budget),
         cmocka_unit_test(health_from_strangers),
         cmocka_unit_test(events_spread),
