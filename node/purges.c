@@ -199,6 +199,7 @@ void node_purges_apply(struct node_purges *p, const struct purge *purges, uint32
     struct arena reading;
     enum err err = ERR_OK;
     uint32_t conf_count = p->conf.confs(p->conf.user, confs, NODE_PURGES_CONFS);
+    (void)purges_wake(p);
     arena_init(&reading, READ_ARENA_BYTES);
     struct memory_purge **named = read_all(purges, count, confs[0], &reading);
     if (!named) {

@@ -60,3 +60,5 @@ NODISCARD enum err purges_sync_accept(struct node_purges *p, const struct purge 
 /* After calls into the machine: tells what it said, sends what it wants sent, writes. */
 void purges_settle(struct node_purges *p);
 int64_t purges_now_us(void);
+/* The same, before anything is said to the machine: did this process stand still? */
+int64_t purges_wake(struct node_purges *p);

@@ -213,7 +213,7 @@ void purges_sync_written(void *user)
     struct node_purges *p = user;
     if (!p->cache)
         return;
-    cluster_sync_synced(p->sync, purges_now_us());
+    cluster_sync_synced(p->sync, purges_wake(p));
     purges_settle(p);
 }
 
@@ -236,8 +236,7 @@ enum err purges_sync_accept(struct node_purges *p, const struct purge *purge, ui
     return ERR_OK;
 }
 
-/* Before anything else is said to the machine: did this process stand still? */
-static int64_t wake(struct node_purges *p)
+int64_t purges_wake(struct node_purges *p)
 {
     int64_t awake_us = io_loop_awake_us(), now_us = purges_now_us();
     int64_t gap_us = awake_us - p->seen_us;
@@ -265,7 +264,7 @@ static void keep_names(struct node_purges *p, int64_t now_us)
 
 void purges_sync_tick(struct node_purges *p)
 {
-    int64_t now_us = wake(p);
+    int64_t now_us = purges_wake(p);
     keep_names(p, now_us);
     if (now_us >= cluster_sync_deadline_us(p->sync))
         cluster_sync_tick(p->sync, now_us, p->now_s);
@@ -275,46 +274,46 @@ void purges_sync_tick(struct node_purges *p)
 void node_purges_member(struct node_purges *p, struct span id, enum cluster_sync_state state,
                         bool peer)
 {
-    cluster_sync_member(p->sync, id, state, peer, wake(p));
+    cluster_sync_member(p->sync, id, state, peer, purges_wake(p));
     purges_settle(p);
 }
 
 void node_purges_seeds_silent(struct node_purges *p, bool silent)
 {
-    cluster_sync_seeds_silent(p->sync, silent, wake(p));
+    cluster_sync_seeds_silent(p->sync, silent, purges_wake(p));
     purges_settle(p);
 }
 
 void node_purges_event(struct node_purges *p, struct span name, struct span payload,
                        uint64_t ltime, bool replayed)
 {
-    cluster_sync_event(p->sync, name, payload, ltime, replayed, wake(p), p->now_s);
+    cluster_sync_event(p->sync, name, payload, ltime, replayed, purges_wake(p), p->now_s);
     purges_settle(p);
 }
 
 void node_purges_invalidated(struct node_purges *p, const struct purge *purge)
 {
-    cluster_sync_invalidated(p->sync, purge, wake(p));
+    cluster_sync_invalidated(p->sync, purge, purges_wake(p));
     purges_settle(p);
 }
 
 void node_purges_asked(struct node_purges *p, struct span from, uint64_t number,
                        struct span body)
 {
-    cluster_sync_asked(p->sync, from, number, body, wake(p), p->now_s);
+    cluster_sync_asked(p->sync, from, number, body, purges_wake(p), p->now_s);
     purges_settle(p);
 }
 
 void node_purges_answered(struct node_purges *p, uint64_t number, enum err err,
                           struct span body)
 {
-    cluster_sync_answered(p->sync, number, err, body, wake(p), p->now_s);
+    cluster_sync_answered(p->sync, number, err, body, purges_wake(p), p->now_s);
     purges_settle(p);
 }
 
 enum err node_purges_forget(struct node_purges *p, struct span id)
 {
-    enum err err = cluster_sync_forget(p->sync, id, wake(p));
+    enum err err = cluster_sync_forget(p->sync, id, purges_wake(p));
     purges_settle(p);
     return err;
 }
