@@ -167,7 +167,7 @@ static size_t put_other(struct admin_writer *w, struct span s)
         put(w, SPAN("\\"));
         put(w, span_of(&c, 1));
     } else if ((uint8_t)c < 0x20 || c == 0x7f) {
-        snprintf(escape, sizeof escape, "\\u%04x", (unsigned)c);
+        snprintf(escape, sizeof escape, "\\u%04x", (unsigned)(uint8_t)c);
         put(w, span_text(escape));
     } else {
         put(w, span_until(s, length));
