@@ -185,8 +185,18 @@ static inline void collect_all(void)
 
 static inline void parcel_done(struct parcel *p)
 {
+    must(p != NULL);
     free(p->body);
     *p = (struct parcel){.used = false};
+}
+
+/* The number of one that must be there; it is done. */
+static inline uint64_t parcel_taken(struct parcel *p)
+{
+    must(p != NULL);
+    uint64_t number = p->number;
+    parcel_done(p);
+    return number;
 }
 
 /* The answer of an answer-less request: it failed. */

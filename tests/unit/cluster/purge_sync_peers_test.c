@@ -212,10 +212,7 @@ static void nonsense_is_refused_and_harms_nothing(void **state)
 static void answer_exchange(char at, char as, struct cluster_vector *v)
 {
     struct buf vector, body;
-    struct parcel *p = find_parcel(at, as, PURGE_WIRE_EXCHANGE, false);
-    assert_non_null(p);
-    uint64_t number = p->number;
-    parcel_done(p);
+    uint64_t number = parcel_taken(find_parcel(at, as, PURGE_WIRE_EXCHANGE, false));
     buf_init(&vector, 0);
     buf_init(&body, 0);
     cluster_vector_put(v, &vector);
@@ -237,10 +234,7 @@ static void a_lie_about_the_vector_harms_nobody_else(void **state)
     collect('a');
     assert_int_equal(cluster_vector_raise(&v, 1234, 99), ERR_OK);
     answer_exchange('a', 'b', &v);
-    struct parcel *p = find_parcel('a', 'b', PURGE_WIRE_PULL, false);
-    assert_non_null(p);
-    uint64_t number = p->number;
-    parcel_done(p);
+    uint64_t number = parcel_taken(find_parcel('a', 'b', PURGE_WIRE_PULL, false));
     struct buf body;
     buf_init(&body, 0);
     purge_wire_put_answer(&body, &(struct purge_wire_answer){0}, PURGE_WIRE_PULL);
@@ -255,7 +249,7 @@ static void a_lie_about_the_vector_harms_nobody_else(void **state)
         now_us += SECOND / 20;
         cluster_sync_tick(nodes[0].sync, now_us, now_s());
         collect('a');
-        for (; (p = find_parcel('a', 0, 0, false)); asked++)
+        for (struct parcel *p; (p = find_parcel('a', 0, 0, false)); asked++)
             refuse(p, ERR_TIMEOUT);
     }
     assert_in_range(asked, 1, 6);
@@ -282,10 +276,7 @@ static void a_stream_ends_with_a_record(void **state)
         collect('a');
         assert_int_equal(cluster_vector_raise(&v, 1234, 99), ERR_OK);
         answer_exchange('a', 'b', &v);
-        struct parcel *p = find_parcel('a', 'b', PURGE_WIRE_PULL, false);
-        assert_non_null(p);
-        uint64_t number = p->number;
-        parcel_done(p);
+        uint64_t number = parcel_taken(find_parcel('a', 'b', PURGE_WIRE_PULL, false));
         buf_init(&body, 0);
         purge_wire_put_answer(
             &body,
