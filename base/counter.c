@@ -115,7 +115,7 @@ static const struct counter_info infos[] = {
     PLAIN(COUNTER_PURGE_LOG_ERRORS, "perigee_purge_log_errors_total",
           "purge records that could not be synced or read back"),
     PLAIN(COUNTER_PURGE_WIDENED, "perigee_purge_widened_total",
-          "prefix purges applied to the whole host, because the list was full"),
+          "purges of more than they named, because a list was full"),
     PLAIN(COUNTER_RELOADS, "perigee_reloads_total", "configurations taken into use"),
     PLAIN(COUNTER_RELOADS_REFUSED, "perigee_reloads_refused_total", "configurations refused"),
     PLAIN(COUNTER_ACCESS_LOG_DROPPED, "perigee_access_log_dropped_total",

@@ -73,7 +73,7 @@ enum counter {
     COUNTER_PURGES,
     COUNTER_PURGE_SELECTORS,
     COUNTER_PURGE_LOG_ERRORS,
-    COUNTER_PURGE_WIDENED, /* arbitrary prefixes over the list's cap, applied to the host */
+    COUNTER_PURGE_WIDENED, /* of more than was named: a list was full */
     COUNTER_RELOADS,
     COUNTER_RELOADS_REFUSED,
     COUNTER_ACCESS_LOG_DROPPED,

@@ -283,10 +283,11 @@ static struct slot *find_slot(struct memory_epoch *e, uint64_t name)
     }
 }
 
-static void widen_to_all(struct memory_epoch *e, uint64_t no)
+/* What is wider than it was meant is as hard: a hard purge is a promise about what it names. */
+static void widen_to_all(struct memory_epoch *e, enum purge_mode mode, uint64_t no)
 {
     counter_add(COUNTER_PURGE_WIDENED, 1);
-    raise_to(&e->all_soft, no);
+    raise_to(mode == PURGE_HARD ? &e->all_hard : &e->all_soft, no);
 }
 
 static void put_name(struct memory_epoch *e, uint64_t name, bool scoped, enum purge_mode mode,
@@ -294,7 +295,7 @@ static void put_name(struct memory_epoch *e, uint64_t name, bool scoped, enum pu
 {
     struct slot *s = find_slot(e, name);
     if (!s) {
-        widen_to_all(e, no);
+        widen_to_all(e, mode, no);
         return;
     }
     if (!atomic_load_explicit(&s->hard, memory_order_relaxed) &&
@@ -309,10 +310,27 @@ static void put_name(struct memory_epoch *e, uint64_t name, bool scoped, enum pu
     atomic_store_explicit(&s->name, name, memory_order_release);
 }
 
-static struct span host_of(struct span url)
+/* The deepest one that holds all that the prefix names. */
+static struct span directory_of(struct span prefix)
 {
-    size_t at;
-    return span_find(url, '/', &at) ? span_until(url, at) : url;
+    size_t end = 0;
+    for (size_t i = 0; i < prefix.len && prefix.ptr[i] != '?'; i++)
+        end = prefix.ptr[i] == '/' ? i + 1 : end;
+    return span_until(prefix, end);
+}
+
+/* A directory deeper than lookups probe is purged by the last one that they do. */
+static struct span cut_depth(struct span text)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] != '/' || ++count < MEMORY_EPOCH_DIRS)
+            continue;
+        if (i + 1 < text.len)
+            counter_add(COUNTER_PURGE_WIDENED, 1);
+        return span_until(text, i + 1);
+    }
+    return text;
 }
 
 static void put_prefix(struct memory_epoch *e, struct span text, uint64_t site,
@@ -345,23 +363,9 @@ static void put_prefix(struct memory_epoch *e, struct span text, uint64_t site,
         atomic_fetch_add_explicit(&e->scoped, 1, memory_order_release);
     if (!room) {
         counter_add(COUNTER_PURGE_WIDENED, 1);
-        put_name(e, name_of(PURGE_HOST, site, text_of(e, host_of(text))), site != 0, PURGE_SOFT,
-                 no);
+        put_name(e, name_of(PURGE_PREFIX, site, text_of(e, cut_depth(directory_of(text)))),
+                 site != 0, mode, no);
     }
-}
-
-/* A directory deeper than lookups probe is purged by the last one that they do. */
-static struct span cut_depth(struct span text)
-{
-    unsigned count = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] != '/' || ++count < MEMORY_EPOCH_DIRS)
-            continue;
-        if (i + 1 < text.len)
-            counter_add(COUNTER_PURGE_WIDENED, 1);
-        return span_until(text, i + 1);
-    }
-    return text;
 }
 
 static bool is_directory(struct span text)

@@ -15,10 +15,10 @@
  *
  * Thread: check, now, tag by any, without a lock (one for arbitrary prefixes, when there are
  *         any); reserve by control; applying by any (one mutex among writers).
- * Limits: MEMORY_EPOCH_NAMES names, then everything is purged softly instead;
- *         MEMORY_EPOCH_PREFIXES prefixes that are no directory, then the host softly;
- *         MEMORY_EPOCH_DIRS directories a URL, a deeper one is purged by its ancestor. Each
- *         is counted as widened.
+ * Limits: MEMORY_EPOCH_NAMES names, then everything is purged instead;
+ *         MEMORY_EPOCH_PREFIXES prefixes that are no directory, then their directory;
+ *         MEMORY_EPOCH_DIRS directories a URL, a deeper one is purged by its ancestor. Each is
+ *         as hard as it was said, and counted as widened.
  */
 #pragma once
 

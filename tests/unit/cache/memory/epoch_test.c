@@ -234,13 +234,57 @@ static void test_too_many_prefixes_widen(void **state)
         memory_epoch_apply(e, &p, memory_epoch_reserve(e));
     }
     assert_int_equal(counter_sum(COUNTER_PURGE_WIDENED), widened + 1);
-    struct memory_names other = names_of(e, "a.b/x", "s", "", &tag);
-    assert_int_equal(memory_epoch_check(e, &other, FIRST, NULL), MEMORY_PURGED_SOFT);
+    /* what it names, and its neighbours in the same directory, as hard as was said */
+    struct memory_names other = names_of(e, text, "s", "", &tag);
+    assert_int_equal(memory_epoch_check(e, &other, FIRST, NULL), MEMORY_PURGED_HARD);
+    other = names_of(e, "a.b/x", "s", "", &tag);
+    assert_int_equal(memory_epoch_check(e, &other, FIRST, NULL), MEMORY_PURGED_HARD);
+    other = names_of(e, "a.c/x", "s", "", &tag);
+    assert_int_equal(memory_epoch_check(e, &other, FIRST, NULL), MEMORY_PURGED_NOT);
     struct memory_names listed = names_of(e, "a.b/100003", "s", "", &tag);
     assert_int_equal(memory_epoch_check(e, &listed, FIRST, NULL), MEMORY_PURGED_HARD);
     assert_int_equal(memory_epoch_forget(e, memory_epoch_now(e)), MEMORY_EPOCH_PREFIXES + 1);
     assert_int_equal(memory_epoch_check(e, &listed, FIRST, NULL), MEMORY_PURGED_NOT);
     memory_epoch_destroy(e);
+}
+
+/* The list is full: what a prefix beyond it names has to go, and little else. */
+static void test_widened_prefixes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *prefix, *site, *url;
+        enum purge_mode mode;
+        enum memory_purged purged;
+    } cases[] = {
+        {"w.b/p/ab", "", "w.b/p/abc?x", PURGE_HARD, MEMORY_PURGED_HARD},
+        {"w.b/p/ab", "", "w.b/p/ab/c/d", PURGE_HARD, MEMORY_PURGED_HARD},
+        {"w.b/p/ab", "", "w.b/q", PURGE_HARD, MEMORY_PURGED_NOT},
+        {"w.b/p/ab", "", "w.b/", PURGE_HARD, MEMORY_PURGED_NOT},
+        {"w.b/p/ab", "", "w.b/p/abc", PURGE_SOFT, MEMORY_PURGED_SOFT},
+        {"w.b:81/p", "", "w.b:81/pq", PURGE_HARD, MEMORY_PURGED_HARD},
+        {"w.b/p/a?x=/1/", "", "w.b/p/a?x=/1/2", PURGE_HARD, MEMORY_PURGED_HARD},
+        {"w.b/p?x", "", "w.b/p?xy", PURGE_HARD, MEMORY_PURGED_HARD},
+        {"w.b/p/ab", "s", "w.b/p/abc", PURGE_HARD, MEMORY_PURGED_HARD},
+        {"w.b/p/ab", "t", "w.b/p/abc", PURGE_HARD, MEMORY_PURGED_NOT},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct memory_epoch *e = memory_epoch_create(&key, BOOT);
+        uint64_t tag;
+        char text[32];
+        for (int k = 0; k < MEMORY_EPOCH_PREFIXES; k++) {
+            print_url(text, k + 100000);
+            struct span name = span_text(text);
+            struct memory_purge p = purge_of(PURGE_PREFIX, PURGE_HARD, &name, "t");
+            memory_epoch_apply(e, &p, memory_epoch_reserve(e));
+        }
+        struct span name = span_text(cases[i].prefix);
+        struct memory_purge p = purge_of(PURGE_PREFIX, cases[i].mode, &name, cases[i].site);
+        memory_epoch_apply(e, &p, memory_epoch_reserve(e));
+        struct memory_names n = names_of(e, cases[i].url, "s", "", &tag);
+        assert_int_equal(memory_epoch_check(e, &n, FIRST, NULL), cases[i].purged);
+        memory_epoch_destroy(e);
+    }
 }
 
 static void test_deep_directories(void **state)
@@ -382,6 +426,7 @@ int main(void)
         cmocka_unit_test(test_step),
         cmocka_unit_test(test_growth_and_forgetting),
         cmocka_unit_test(test_too_many_prefixes_widen),
+        cmocka_unit_test(test_widened_prefixes),
         cmocka_unit_test(test_deep_directories),
         cmocka_unit_test(test_purge_of_all_is_seen_by_all_but_sweeps),
         cmocka_unit_test(test_names_for_one_site_are_not_forgotten),
