@@ -23,6 +23,7 @@ struct cluster_purge_entry {
     bool out;     /* a batch that is out writes it */
     bool leaving; /* a batch that is out drops it */
     bool dead;    /* dropped; the index removes it later */
+    bool loaded;  /* an earlier start had it already */
 };
 
 struct cluster_purge_index;

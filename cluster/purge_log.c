@@ -114,7 +114,7 @@ void cluster_purge_log_load(struct cluster_purge_log *l, const struct cluster_pu
 {
     uint32_t stream = stream_of(l, r->stream); /* also when its row is damaged or gone */
     struct cluster_purge_entry e = entry_of(l, stream, r);
-    e.synced = true;
+    e.synced = e.loaded = true;
     if (!cluster_purge_index_find(l->index, stream, r->seq))
         (void)cluster_purge_index_add(l->index, &e);
 }
@@ -228,9 +228,15 @@ bool cluster_purge_log_has(const struct cluster_purge_log *l, struct cluster_pur
     return cluster_purge_log_state(l, id) != CLUSTER_PURGE_UNKNOWN;
 }
 
-bool cluster_purge_log_knows(const struct cluster_purge_log *l, uint64_t dedup)
+bool cluster_purge_log_knows(const struct cluster_purge_log *l, uint64_t dedup,
+                             struct cluster_purge_known *out)
 {
-    return cluster_purge_index_find_dedup(l->index, dedup) != NULL;
+    const struct cluster_purge_entry *e = cluster_purge_index_find_dedup(l->index, dedup);
+    if (e && out) {
+        out->id = (struct cluster_purge_id){l->streams.rows[e->stream].id, e->seq};
+        out->from_before = e->loaded;
+    }
+    return e != NULL;
 }
 
 enum err cluster_purge_log_receive(struct cluster_purge_log *l,

@@ -76,7 +76,13 @@ NODISCARD enum err cluster_purge_log_accept(struct cluster_purge_log *l, const s
 
 /* Was it taken in: synced, on its way to the disk, or superseded since? */
 bool cluster_purge_log_has(const struct cluster_purge_log *l, struct cluster_purge_id id);
-bool cluster_purge_log_knows(const struct cluster_purge_log *l, uint64_t dedup);
+struct cluster_purge_known {
+    struct cluster_purge_id id;
+    bool from_before; /* an earlier start of this node had it already */
+};
+/* Is there a record with this dedup id? `out` may be NULL. */
+bool cluster_purge_log_knows(const struct cluster_purge_log *l, uint64_t dedup,
+                             struct cluster_purge_known *out);
 /* In effect here under r->apply_no already; copied. In any order within a stream; the stream's
  * synced_seq rises over what is without a gap. One that this log `has` is not written again,
  * its ticket answered with the next batch. ERR_LIMIT: too much waits, nothing was taken, it

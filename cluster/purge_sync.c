@@ -181,7 +181,7 @@ enum err cluster_sync_accept(struct cluster_sync *s, const struct purge *p, uint
     s->now_s = now_s;
     if (ticket && s->waiting_used >= CLUSTER_SYNC_WAITING)
         return ERR_LIMIT;
-    bool known = dedup && cluster_purge_log_knows(s->log, dedup);
+    bool known = dedup && cluster_purge_log_knows(s->log, dedup, NULL);
     uint32_t slot = ticket ? waiting_add(s, ticket) : SYNC_NONE;
     enum err err =
         cluster_purge_log_accept(s->log, p, apply_no, dedup, now_s,

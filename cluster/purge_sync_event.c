@@ -145,14 +145,30 @@ static char *put(char *at, struct span text, struct span *out)
     return at + text.len;
 }
 
+/* One event, wherever it is heard, makes one record: of payload and Lamport time. That clock
+ * begins anew when all of a cluster were away at once, while records last: what has the number
+ * of a record from before this start, and is no replay, is another event, and its number is
+ * made from that record's, which all have. False: its record is here. */
+static bool number_typed(const struct cluster_sync *s, struct span payload, uint64_t ltime,
+                         bool replayed, uint64_t *out_dedup)
+{
+    struct cluster_purge_known known;
+    uint64_t dedup = hash_xxh3(payload) ^ hash_mix(ltime ^ hash_xxh3(SPAN(CLUSTER_SYNC_TYPED)));
+    *out_dedup = hash_mix(dedup) | 1;
+    while (cluster_purge_log_knows(s->log, *out_dedup, &known)) {
+        if (!known.from_before || replayed)
+            return false;
+        *out_dedup = hash_mix(*out_dedup ^ hash_mix(known.id.stream ^ known.id.seq)) | 1;
+    }
+    return true;
+}
+
 static void take_typed(struct cluster_sync *s, struct span payload, uint64_t ltime,
                        bool replayed)
 {
     struct purge p;
-    uint64_t dedup =
-        hash_mix(hash_xxh3(payload) ^ hash_mix(ltime ^ hash_xxh3(SPAN(CLUSTER_SYNC_TYPED)))) |
-        1;
-    if (!s->conf.accept_events || cluster_purge_log_knows(s->log, dedup))
+    uint64_t dedup;
+    if (!s->conf.accept_events || !number_typed(s, payload, ltime, replayed, &dedup))
         return;
     if (purge_wire_read_typed(payload, &p) != ERR_OK) {
         s->figures.refused++;
@@ -194,7 +210,7 @@ static void adopt(struct cluster_sync *s, const struct sync_typed *t)
 {
     struct cluster_purge_id id;
     uint64_t apply_no;
-    if (cluster_purge_log_knows(s->log, t->dedup)) {
+    if (cluster_purge_log_knows(s->log, t->dedup, NULL)) {
         cluster_recent_numbered(s->recent, t->dedup);
         return;
     }

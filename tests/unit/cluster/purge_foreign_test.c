@@ -278,9 +278,9 @@ static void a_dedup_id_is_known_from_others_too(void **state)
     struct purge p = {PURGE_TAG, PURGE_HARD, SPAN("a"), SPAN("")};
     struct cluster_purge_id id;
     (void)state;
-    assert_false(cluster_purge_log_knows(l, 42));
+    assert_false(cluster_purge_log_knows(l, 42, NULL));
     assert_int_equal(receive_tag(OTHER, 1, "a", 42), ERR_OK);
-    assert_true(cluster_purge_log_knows(l, 42));
+    assert_true(cluster_purge_log_knows(l, 42, NULL));
     assert_int_equal(cluster_purge_log_accept(l, &p, ++number, 42, 1000, 1, &id), ERR_OK);
     assert_true(id.stream == OTHER && id.seq == 1);
     write_all();

@@ -453,6 +453,35 @@ static void what_was_typed_becomes_one_record(void **state)
     assert_int_equal(figures('a').adopted + figures('b').adopted + figures('c').adopted, 2);
 }
 
+/* After all have been away the clock of events begins anew: what is typed then may have the
+ * number of what was typed before, whose record is still there. */
+static void typed_again_after_a_restart(void **state)
+{
+    (void)state;
+    cluster_of(2);
+    for (unsigned round = 1; round <= 3; round++) {
+        for (char at = 'a'; at <= 'b'; at++)
+            event(at, "purge", SPAN("/index.html"), 2, false);
+        assert_true(nodes[0].applied > 0 && nodes[1].applied > 0);
+        pass(2 * SECOND);
+        assert_int_equal(figures('a').adopted + figures('b').adopted, 1);
+        assert_int_equal(records_everywhere('a'), round);
+        unsigned applied = nodes[0].applied;
+        event('a', "purge", SPAN("/index.html"), 2, false); /* heard twice */
+        assert_int_equal(nodes[0].applied, applied);
+        for (char at = 'a'; at <= 'b'; at++)
+            stop(at);
+        for (char at = 'a'; at <= 'b'; at++) {
+            start(at);
+            node_of(at)->applied = 0;
+            event(at, "purge", SPAN("/index.html"), 2, true); /* the old one, told again */
+            assert_int_equal(node_of(at)->applied, 0);
+        }
+        meet('a', 'b');
+        settle();
+    }
+}
+
 static void the_door_can_be_shut(void **state)
 {
     (void)state;
@@ -577,6 +606,7 @@ int main(void)
         ROW(hints_are_bounded),
         ROW(invalidations_are_told_once_a_second),
         ROW(what_was_typed_becomes_one_record),
+        ROW(typed_again_after_a_restart),
         ROW(the_door_can_be_shut),
         ROW(in_a_crowd_a_few_are_told),
         ROW(who_asks_again_is_waited_for_again),
