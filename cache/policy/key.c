@@ -275,6 +275,8 @@ static size_t host_rank(struct span host, struct span pattern)
         pattern.len--;
     if (span_equal(pattern, SPAN("*")))
         return 1;
+    if (host.len > POLICY_KEY_HOST_MAX)
+        return 0;
     if (span_starts(pattern, SPAN("*."))) {
         struct span tail = span_from(pattern, 1);
         bool fits = host.len > tail.len &&

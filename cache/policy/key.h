@@ -35,6 +35,7 @@ NODISCARD enum err policy_key_url(const struct http_uri *uri, const struct conf_
 
 /* The site that serves a host: an exact name, else the longest "*.x", else "*"; NULL: none.
  * `host` is lower case, without port. */
+#define POLICY_KEY_HOST_MAX 255 /* RFC 1035 2.3.4; a longer name is nobody's but "*" */
 const struct conf_site *policy_key_site(const struct conf *c, struct span host);
 
 /* A raw purge selector as names in the form of struct policy_key, under this node's sites:

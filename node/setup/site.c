@@ -4,9 +4,10 @@
 
 #include "base/crypto.h"
 #include "base/hash.h"
+#include "cache/policy/key.h"
 
-#define LABELS_MAX 64
-#define HOST_MAX 255 /* RFC 1035 2.3.4; a longer name is nobody's */
+#define HOST_MAX POLICY_KEY_HOST_MAX
+#define LABELS_MAX (HOST_MAX / 2 + 1)
 
 /* An exact host, or what follows the '*' of "*.x" with its dot. */
 struct slot {

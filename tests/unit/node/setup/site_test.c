@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "cache/policy/key.h"
 #include "node/setup/site.h"
 
 static const char *exact[] = {"www.example.com", "Shop.Example.COM", "[::1]", "dot.example."};
@@ -65,6 +66,9 @@ static void hosts(void **state)
                 setup_sites_find(s, span_text(cases[i].host), SPAN("/"), SPAN("GET"));
             const char *want = with_any ? cases[i].site : cases[i].without_any;
             print_message("  %s\n", cases[i].why);
+            /* purges and tokens find it by another way */
+            if (cases[i].host[0] && !span_ends(span_text(cases[i].host), SPAN(".")))
+                assert_ptr_equal(policy_key_site(&conf, span_text(cases[i].host)), m.site);
             if (want)
                 assert_string_equal(m.site ? m.site->name : "none", want);
             else
@@ -85,6 +89,16 @@ static void long_hosts(void **state)
     for (size_t len = 250; len < sizeof host; len += 1187) {
         struct setup_match m = setup_sites_find(s, span_of(host, len), SPAN("/"), SPAN("GET"));
         assert_string_equal(m.site->name, "any");
+    }
+    /* As many labels as a name can have; from 256 octets on it is none. */
+    for (size_t before = 2; before < 400; before += 2) {
+        char name[512];
+        memcpy(name, host, before);
+        memcpy(name + before, "example.org", 11);
+        struct span at = span_of(name, before + 11);
+        struct setup_match m = setup_sites_find(s, at, SPAN("/"), SPAN("GET"));
+        assert_string_equal(m.site->name, at.len <= 255 ? "wild" : "any");
+        assert_ptr_equal(policy_key_site(&conf, at), m.site);
     }
     setup_sites_destroy(s);
 }
