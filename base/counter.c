@@ -60,6 +60,8 @@ static const struct counter_info infos[] = {
     PLAIN(COUNTER_CACHE_STORED, "perigee_cache_stored_total", "objects stored"),
     LABEL(COUNTER_CACHE_NOT_STORED_TAGS, "perigee_cache_not_stored_total", "reason=\"tags\"",
           NOT_STORED),
+    LABEL(COUNTER_CACHE_NOT_STORED_URL, "perigee_cache_not_stored_total", "reason=\"url\"",
+          NOT_STORED),
     LABEL(COUNTER_CACHE_NOT_STORED_BUSY, "perigee_cache_not_stored_total", "reason=\"busy\"",
           NOT_STORED),
     PLAIN(COUNTER_CACHE_EVICTED, "perigee_cache_evicted_total", "objects removed to make room"),

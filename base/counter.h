@@ -40,6 +40,7 @@ enum counter {
     COUNTER_CACHE_DISK_HIT,
     COUNTER_CACHE_STORED,
     COUNTER_CACHE_NOT_STORED_TAGS, /* too many or too large tag fields */
+    COUNTER_CACHE_NOT_STORED_URL,  /* too long for a purge to name it */
     COUNTER_CACHE_NOT_STORED_BUSY, /* the writer's queue was full */
     COUNTER_CACHE_EVICTED,
     COUNTER_CACHE_CORRUPT,

@@ -313,6 +313,8 @@ static enum cache_take refuse(struct cache_intake *i, const struct http_response
 {
     if (why == POLICY_STORE_TAGS)
         counter_add(COUNTER_CACHE_NOT_STORED_TAGS, 1);
+    if (why == POLICY_STORE_URL)
+        counter_add(COUNTER_CACHE_NOT_STORED_URL, 1);
     /* Nor does an error say anything about what is stored. */
     if (r->status >= 500 || cache_renew_keeps(i, why))
         memory_deposit_restore(i->fill, true);

@@ -1,5 +1,6 @@
 #include "cache/policy/storable.h"
 
+#include "base/purge.h"
 #include "cache/policy/validate.h"
 #include "cache/policy/vary.h"
 
@@ -63,6 +64,11 @@ static bool lifetime_refused(const struct policy_storable_ask *ask)
     return !c->lifetime || f->no_stale || !stale_use;
 }
 
+static bool url_refused(const struct http_request *r)
+{
+    return sizeof "https://" - 1 + r->authority.len + r->target.len > PURGE_SELECTOR_MAX;
+}
+
 enum policy_storable policy_storable_check(const struct policy_storable_ask *ask,
                                            bool *out_strip_cookies)
 {
@@ -96,6 +102,8 @@ enum policy_storable policy_storable_check(const struct policy_storable_ask *ask
         return POLICY_STORE_PARTIAL;
     if (lifetime_refused(ask))
         return POLICY_STORE_LIFETIME;
+    if (url_refused(ask->request))
+        return POLICY_STORE_URL;
     *out_strip_cookies = strip;
     return POLICY_STORE_YES;
 }

@@ -21,6 +21,7 @@ enum policy_storable {
     POLICY_STORE_VARY,     /* "*", or more names than the cap */
     POLICY_STORE_PARTIAL,  /* Content-Range on what is no 206 */
     POLICY_STORE_LIFETIME, /* neither fresh for a moment nor of use with a validator */
+    POLICY_STORE_URL,      /* too long for a purge to name it */
     POLICY_STORE_TAGS,     /* too many or too large (policy/tags.h; told by the caller) */
 };
 

@@ -1,5 +1,6 @@
 #include "tests/unit/cache/policy/lines.h"
 
+#include "base/purge.h"
 #include "cache/policy/storable.h"
 
 #define NOW_S INT64_C(784111777)
@@ -132,6 +133,38 @@ static void test_rows(void **state)
     }
 }
 
+/* Whatever is stored, a purge can name. */
+static void test_long_urls(void **state)
+{
+    (void)state;
+    static char target[PURGE_SELECTOR_MAX];
+    memset(target, 'x', sizeof target);
+    target[0] = '/';
+    const size_t room = PURGE_SELECTOR_MAX - strlen("https://a.example:8443");
+    for (size_t len = room - 1; len <= room + 1; len++) {
+        struct arena arena;
+        struct policy_facts facts;
+        struct policy_control control;
+        bool strip = false;
+        arena_init(&arena, 65536);
+        struct http_request request = {.method = HTTP_GET,
+                                       .authority = SPAN("a.example:8443"),
+                                       .target = span_of(target, len)};
+        struct http_response response = {.status = 200,
+                                         .fields = lines(&arena, "cache-control: max-age=60")};
+        policy_control_response(&response, &ttl, NOW_S, NOW_S, &arena, &facts, &control);
+        struct policy_storable_ask ask = {
+            &request, &response, &control, &facts, CONF_SET_COOKIE_DEFAULT, 0};
+        assert_int_equal(policy_storable_check(&ask, &strip),
+                         len <= room ? POLICY_STORE_YES : POLICY_STORE_URL);
+        char url[PURGE_SELECTOR_MAX + 16];
+        int url_len = snprintf(url, sizeof url, "https://a.example:8443%.*s", (int)len, target);
+        struct purge p = {PURGE_URL, PURGE_HARD, span_of(url, (size_t)url_len), SPAN("")};
+        assert_int_equal(purge_check(&p), len <= room ? ERR_OK : ERR_LIMIT);
+        arena_fini(&arena);
+    }
+}
+
 static void test_set_cookie(void **state)
 {
     (void)state;
@@ -222,6 +255,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_long_urls),
         cmocka_unit_test(test_set_cookie),
         cmocka_unit_test(test_others),
     };
