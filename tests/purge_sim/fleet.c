@@ -133,7 +133,9 @@ static void news_stage(void *user, uint64_t ticket, enum cluster_sync_stage stag
     p->done_us = w->last_everywhere_us = w->now_us;
     for (uint32_t i = 0; i < w->conf.nodes; i++) {
         const struct node *other = &w->nodes[i];
-        bool counts = !other->forgotten && w->now_us >= other->counts_from_us;
+        bool counts = !other->forgotten &&
+                      (!other->came_back || (n->views[i].heard_us > other->started_us &&
+                                             w->now_us >= n->views[i].heard_us + HEARD_OF_US));
         if (counts && disk_synced(&other->disk, p->id.stream) < p->id.seq)
             violation(w, n, "called everywhere what is not on every disk");
     }
@@ -328,7 +330,8 @@ void fleet_start(struct fleet *w, uint32_t index)
     n->up = true;
     n->frozen = false;
     n->starts++;
-    n->counts_from_us = n->forgotten ? w->now_us + HEARD_OF_US : 0;
+    n->came_back = n->forgotten;
+    n->started_us = w->now_us;
     n->disk_bad_until_us = 0;
     n->counter = ++n->disk.boot_no << 40;
     memset(n->hard_no, 0, sizeof n->hard_no);
@@ -356,7 +359,7 @@ void fleet_start(struct fleet *w, uint32_t index)
     for (uint32_t i = 0; i < w->conf.nodes; i++) {
         struct view *v = w->conf.gossip != GOSSIP_NONE ? &n->views[i] : NULL;
         if (v)
-            *v = (struct view){CLUSTER_SYNC_FAILED, CLUSTER_SYNC_FAILED, 0};
+            *v = (struct view){.told = CLUSTER_SYNC_FAILED, .is = CLUSTER_SYNC_FAILED};
         else if (i != index)
             cluster_sync_member(n->sync, span_text(w->nodes[i].id), CLUSTER_SYNC_LIVE, true,
                                 w->now_us);
@@ -431,6 +434,8 @@ static void hear_member(void *user, uint32_t at, uint32_t about, bool alive)
     if (!n->up || at == about)
         return;
     n->views[about].told = alive ? CLUSTER_SYNC_LIVE : CLUSTER_SYNC_FAILED;
+    if (alive && n->views[about].heard_us <= w->nodes[about].started_us)
+        n->views[about].heard_us = w->now_us;
     for (uint32_t i = 0; i < w->conf.nodes; i++)
         any = any || (i != at && n->views[i].told == CLUSTER_SYNC_LIVE);
     cluster_sync_seeds_silent(n->sync, !any, w->now_us);

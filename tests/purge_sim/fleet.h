@@ -10,8 +10,8 @@
  *
  * Looked at after every step: what violates the promise is counted and said.
  *   - a page served as fresh that is older than what a purge answered 200 told of
- *   - a purge called everywhere that is not on every disk (but those of forgotten
- *     nodes, and of such as are back for less than 2 s: docs/purge.md, "A member")
+ *   - a purge called everywhere that is not on every disk (but those of forgotten nodes, and of
+ *     such as are back and were first heard of less than 2 s ago: docs/purge.md)
  *   - a vector told to anybody that is not on the teller's disk
  *
  * Units: *_us of the virtual clock. The same seed gives the same.
@@ -47,14 +47,15 @@ struct node {
     uint64_t counter, hard_no[NAMES], all_no;
     bool cautious;
     bool forgotten; /* by somebody, and its caution is not over since: nobody counts it */
-    int64_t counts_from_us; /* a forgotten one that is back: all have heard of it by then */
+    bool came_back; /* it had been forgotten: who has not heard of it since does not count it */
+    int64_t started_us;
     uint64_t caution_no;
     struct page pages[NAMES]; /* outlive a restart, as a cache on disk does */
     int64_t timer_us;
     /* what gossip says of each, what is so, and since when it is otherwise */
     struct view {
-        uint8_t told, is; /* enum cluster_sync_state */
-        int64_t change_us;
+        uint8_t told, is;            /* enum cluster_sync_state */
+        int64_t change_us, heard_us; /* heard: that it lives, first since its start */
     } * views;
 };
 
