@@ -112,9 +112,27 @@ void cache_intake_from_peer(struct cache_intake *i, uint64_t oldest_unknown)
     i->oldest_unknown = oldest_unknown;
 }
 
+/* What clients may see of them. False: no room, they see nothing. */
+static bool leave_out_hidden(const struct conf_site *site, const struct http_fields *from,
+                             struct arena *a, struct http_fields *out)
+{
+    *out = (struct http_fields){0};
+    for (uint32_t k = 0; k < from->count; k++) {
+        const struct http_field *f = &from->at[k];
+        if (!cache_response_hides(site, f) && !http_fields_add(out, a, f->name, f->value))
+            return false;
+    }
+    return true;
+}
+
 void cache_intake_interim(struct cache_intake *i, const struct http_response *r)
 {
-    memory_fill_interim(i->fill, r);
+    struct http_response sent = *r;
+    struct arena a;
+    arena_init(&a, DETAIL_ARENA_BYTES);
+    if (leave_out_hidden(i->site, &r->fields, &a, &sent.fields))
+        memory_fill_interim(i->fill, &sent);
+    arena_fini(&a);
 }
 
 /* --- the head --- */
@@ -477,7 +495,9 @@ void cache_intake_end(struct cache_intake *i, const struct http_fields *trailers
     }
     d->over = true;
     struct memory_object *o = d->shared ? measured(i) : NULL;
-    memory_fill_end(i->fill, trailers);
+    struct http_fields sent;
+    bool any = trailers && leave_out_hidden(i->site, trailers, &d->arena, &sent);
+    memory_fill_end(i->fill, any ? &sent : NULL);
     if (!d->shared)
         return;
     if (!o) {

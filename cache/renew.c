@@ -52,17 +52,22 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* A 304 may name more tags; those of before stay, so that no purge misses the body. */
-static void join_tags(const struct memory_object *old, struct cache_response *kept)
+/* A 304 may name more tags; those of before stay, so that no purge misses the body. False: they
+ * are more than an object may have. */
+static bool join_tags(const struct memory_object *old, struct cache_response *kept)
 {
-    for (uint16_t k = 0; k < old->tag_count && kept->tag_count < MEMORY_TAGS_MAX; k++) {
+    for (uint16_t k = 0; k < old->tag_count; k++) {
         bool known = false;
         for (uint32_t n = 0; n < kept->tag_count; n++)
             known = known || kept->tags[n] == old->tag_hash[k];
-        if (!known)
-            kept->tags[kept->tag_count++] = old->tag_hash[k];
+        if (known)
+            continue;
+        if (kept->tag_count == MEMORY_TAGS_MAX)
+            return false;
+        kept->tags[kept->tag_count++] = old->tag_hash[k];
     }
     qsort(kept->tags, kept->tag_count, sizeof(kept->tags[0]), compare);
+    return true;
 }
 
 /* The object under the fields of `news`. NULL: no memory. */
@@ -89,8 +94,9 @@ static struct memory_object *merge(struct cache_intake *i, struct memory_object 
     struct cache_response kept;
     if (!cache_response_read(&ask, &whole, i->cache->tier.epoch, a, &kept))
         return NULL;
+    if (kept.verdict == POLICY_STORE_YES && !join_tags(old, &kept))
+        kept.verdict = POLICY_STORE_TAGS;
     *out_verdict = kept.verdict;
-    join_tags(old, &kept);
     struct http_fields hidden;
     struct memory_seed seed;
     memory_object_seed(old, &hidden, &seed);
@@ -138,6 +144,8 @@ enum cache_take cache_renew_by_304(struct cache_intake *i, const struct http_res
     enum memory_purged is = cache_renew_purged(i, o, o->fill_no);
     if (is == MEMORY_PURGED_SOFT)
         atomic_store_explicit(&o->soft_purged, true, memory_order_relaxed);
+    if (verdict == POLICY_STORE_TAGS)
+        counter_add(COUNTER_CACHE_NOT_STORED_TAGS, 1);
     bool shared = verdict == POLICY_STORE_YES;
     if (shared && is != MEMORY_PURGED_HARD)
         memory_deposit_merged(i->fill, old, o);

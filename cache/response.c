@@ -34,7 +34,7 @@ static bool is_tag_field(const struct conf_site *site, struct span name)
     return false;
 }
 
-static bool is_hidden(const struct conf_site *site, const struct http_field *f)
+bool cache_response_hides(const struct conf_site *site, const struct http_field *f)
 {
     if (f->id == HTTP_NAME_CDN_CACHE_CONTROL || f->id == HTTP_NAME_SURROGATE_CONTROL)
         return true;
@@ -78,7 +78,7 @@ static bool sort_fields(const struct sorting *s, const struct http_response *r, 
         const struct http_field *f = &r->fields.at[i];
         if (is_left_out(s, &out->control, f))
             continue;
-        if (!add(is_hidden(s->site, f) ? &out->hidden : &out->sent, a, f))
+        if (!add(cache_response_hides(s->site, f) ? &out->hidden : &out->sent, a, f))
             return false;
     }
     return http_fields_find(&out->sent, HTTP_NAME_DATE) || add_date(&out->sent, a, s->now_s);

@@ -35,6 +35,8 @@ struct cache_response_ask {
     bool varied; /* Vary named Accept-Encoding before: it goes on to, whatever a 304 says */
 };
 
+/* Is the field not for clients, in interim responses and trailers either? */
+bool cache_response_hides(const struct conf_site *site, const struct http_field *f);
 /* False: arena full. */
 bool cache_response_read(const struct cache_response_ask *ask, const struct http_response *r,
                          struct memory_epoch *e, struct arena *a, struct cache_response *out);
