@@ -47,6 +47,8 @@ const char *admin_selector_wrong(const struct purge *p, const struct conf *conf,
         err = ERR_SYNTAX;
     if (!err)
         err = policy_key_purge(p, conf, a, &names, &count);
+    if (err == ERR_LIMIT)
+        return "no room for all of this call: send fewer selectors at once";
     if (err)
         return shape_of(p->kind);
     /* It would be kept as done, and touch nothing. */

@@ -4,6 +4,7 @@
 
 #define PORT_TEXT_MAX 6
 #define NUMBER_TEXT_MAX 20 /* 2^64 - 1 */
+#define PATH_SCRATCH_BYTES ((size_t)256 << 10)
 
 /* A text whose length was counted before. */
 struct pen {
@@ -323,39 +324,56 @@ static enum err purge_url(struct span selector, const struct conf *c, struct are
     return policy_key_url(&uri, site ? &site->cache_key : NULL, a, out);
 }
 
+static bool has_name(const struct span *names, uint32_t count, struct span name)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (span_equal(names[i], name))
+            return true;
+    return false;
+}
+
+/* What the path is under the rules of this site; into the arena when no other made the same. */
+static enum err add_path_name(const struct http_uri *uri, const struct conf_site *site,
+                              struct arena *scratch, struct arena *a, struct span *names,
+                              uint32_t *count)
+{
+    struct span name;
+    enum err err = policy_key_url(uri, &site->cache_key, scratch, &name);
+    if (!err && !has_name(names, *count, name))
+        err = arena_copy(a, name, &names[(*count)++]) ? ERR_OK : ERR_LIMIT;
+    arena_reset(scratch);
+    return err;
+}
+
 /* One name per site whose rules make another one. */
 static enum err purge_path(const struct purge *p, const struct conf *c, struct arena *a,
                            struct span **out, uint32_t *out_count)
 {
     struct http_uri uri;
+    struct arena scratch;
+    uint32_t count = 0;
     enum err err = http_uri_parse_target(p->selector, a, &uri);
     if (err)
         return err;
     if (!span_starts(p->selector, SPAN("/")))
         return ERR_SYNTAX;
     uri.host = (struct span){0};
-    struct span *names = arena_alloc(a, (c->site_count + 1) * sizeof *names);
-    uint32_t count = 0;
-    if (!names)
-        return ERR_LIMIT;
-    for (uint32_t s = 0; s < c->site_count; s++) {
-        if (p->site.len && !span_equal(p->site, span_text(c->sites[s].name)))
-            continue;
-        struct span name;
-        err = policy_key_url(&uri, &c->sites[s].cache_key, a, &name);
-        if (err)
-            return err;
-        uint32_t i = 0;
-        while (i < count && !span_equal(names[i], name))
-            i++;
-        if (i == count)
-            names[count++] = name;
-    }
-    if (!count)
-        return ERR_SYNTAX;
-    *out = names;
+    struct span *names = must_alloc((c->site_count + 1) * sizeof *names);
+    arena_init(&scratch, PATH_SCRATCH_BYTES);
+    for (uint32_t s = 0; !err && s < c->site_count; s++)
+        if (!p->site.len || span_equal(p->site, span_text(c->sites[s].name)))
+            err = add_path_name(&uri, &c->sites[s], &scratch, a, names, &count);
+    arena_fini(&scratch);
+    if (!err && !count)
+        err = ERR_SYNTAX;
+    *out = err ? NULL : arena_alloc(a, count * sizeof *names);
+    if (*out)
+        memcpy(*out, names, count * sizeof *names);
+    else if (!err)
+        err = ERR_LIMIT;
     *out_count = count;
-    return ERR_OK;
+    free(names);
+    return err;
 }
 
 static enum err purge_host(struct span selector, struct arena *a, struct span *out)

@@ -220,12 +220,38 @@ static void test_full_arena(void **state)
     arena_fini(&arena);
 }
 
+/* Many sites whose rules make the same name need no more room than one. */
+static void test_many_sites(void **state)
+{
+    (void)state;
+    enum { SITES = 3000 };
+    static struct conf_site many[SITES];
+    static char path[2000];
+    memset(path, 'x', sizeof path);
+    path[0] = '/';
+    for (unsigned i = 0; i < SITES; i++)
+        many[i] = (struct conf_site){.name = "s", .cache_key = {.sort_query = i % 2}};
+    struct conf c = {.sites = many, .site_count = SITES};
+    struct purge p = {PURGE_PATH, PURGE_HARD, span_of(path, sizeof path), SPAN("")};
+    struct arena a;
+    struct span *names;
+    uint32_t count;
+    arena_init(&a, 16384);
+    assert_int_equal(policy_key_purge(&p, &c, &a, &names, &count), ERR_OK);
+    assert_int_equal(count, 1);
+    assert_true(span_equal(names[0], p.selector));
+    arena_fini(&a);
+    arena_init(&a, 1500); /* and without room it says so */
+    assert_int_equal(policy_key_purge(&p, &c, &a, &names, &count), ERR_LIMIT);
+    arena_fini(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_make),       cmocka_unit_test(test_site),
         cmocka_unit_test(test_purge),      cmocka_unit_test(test_purge_without_site),
-        cmocka_unit_test(test_full_arena),
+        cmocka_unit_test(test_full_arena), cmocka_unit_test(test_many_sites),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
