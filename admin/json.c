@@ -144,6 +144,17 @@ static size_t utf8_length(struct span s)
     return length;
 }
 
+bool admin_json_carries(struct span text)
+{
+    while (text.len) {
+        size_t length = utf8_length(text);
+        if (!length)
+            return false;
+        text = span_from(text, length);
+    }
+    return true;
+}
+
 /* How many octets at the front stand for themselves in any string. */
 static size_t plain_length(struct span s)
 {

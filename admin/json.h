@@ -40,6 +40,8 @@ struct admin_writer {
 void admin_json_open(struct admin_writer *w, const char *key, char bracket); /* '{' or '[' */
 void admin_json_close(struct admin_writer *w, char bracket);                 /* '}' or ']' */
 void admin_json_put_text(struct admin_writer *w, const char *key, struct span text);
+/* Is it well-formed UTF-8 without NUL? Of other text _put_text replaces what is not. */
+bool admin_json_carries(struct span text);
 void admin_json_put_json(struct admin_writer *w, struct span json); /* written elsewhere */
 void admin_json_put_unsigned(struct admin_writer *w, const char *key, uint64_t value);
 void admin_json_put_integer(struct admin_writer *w, const char *key, int64_t value);

@@ -11,6 +11,9 @@
 #define TIMEOUT_QUIET_MS 3000
 #define TIMEOUT_PURGE_MS 75000 /* the longest wait that a node takes, and some */
 
+#define COMMON_USAGE                                                                           \
+    "      all of these: [--admin URL] [--token-file F] [--ca FILE] [--insecure] [--json]\n"
+
 enum { DONE, REFUSED, USAGE };
 
 struct options {
@@ -123,9 +126,22 @@ static int ask_node(const struct options *o, const char *method, struct span tar
     return code;
 }
 
+/* Another text would name something else. */
+static bool all_are_text(const struct options *o)
+{
+    for (unsigned i = 0; i < o->selector_count; i++)
+        if (!admin_json_carries(span_text(o->selectors[i])))
+            return false;
+    return !o->site || admin_json_carries(span_text(o->site));
+}
+
 static int run_purge(const struct options *o, cli_ask *ask, void *user)
 {
     struct buf body;
+    if (!all_are_text(o))
+        return complain(o, USAGE,
+                        "purge: that is no UTF-8, which is all that the API can carry; "
+                        "PURGE with a Surrogate-Key field takes any octets");
     if (!o->type)
         return complain(o, USAGE,
                         "purge: what? --url, --path, --tag, --prefix, --host or --all");
@@ -255,13 +271,16 @@ bool cli_knows(const char *command)
     return find_command(command) != NULL;
 }
 
+static void print_command(const struct command *c, FILE *out)
+{
+    fprintf(out, "  perigee %s\n      %s\n", c->usage, c->help);
+}
+
 void cli_usage(FILE *out)
 {
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        fprintf(out, "  perigee %s\n      %s\n", commands[i].usage, commands[i].help);
-    fputs("      all of these: [--admin URL] [--token-file F] [--ca FILE] [--insecure] "
-          "[--json]\n",
-          out);
+        print_command(&commands[i], out);
+    fputs(COMMON_USAGE, out);
 }
 
 enum option { NOT_THIS, TAKEN, WRONG };
@@ -364,6 +383,13 @@ static enum option take_word(struct options *o, const struct command *c, const c
     return NOT_THIS;
 }
 
+static int explain(const struct options *o, const struct command *c)
+{
+    print_command(c, o->out);
+    fputs(COMMON_USAGE, o->out);
+    return DONE;
+}
+
 int cli_run_to(int argc, char **argv, cli_ask *ask, void *user, FILE *out, FILE *err)
 {
     const char *admin = getenv("PERIGEE_ADMIN");
@@ -376,6 +402,8 @@ int cli_run_to(int argc, char **argv, cli_ask *ask, void *user, FILE *out, FILE 
         return complain(&o, USAGE, "no such command");
     for (int at = 1; at < argc; at++) {
         const char *arg = argv[at];
+        if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
+            return explain(&o, c);
         enum option taken = arg[0] == '-' && arg[1] ? take_option(&o, c, argc, argv, &at)
                                                     : take_word(&o, c, arg);
         if (taken == NOT_THIS)
