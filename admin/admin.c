@@ -19,24 +19,27 @@ struct admin {
 
 static void handle_reload(const struct admin_core *core, const struct admin_call *c);
 
+#define ANY "*"
+
 struct endpoint {
     enum http_method method;
     enum admin_scope scope;
     const char *path; /* ends in '/': what follows is the call's `rest` */
     void (*handle)(const struct admin_core *core, const struct admin_call *c);
+    const char *parameters[2]; /* of its query, each once; ANY: whatever monitors send */
 };
 
 static const struct endpoint endpoints[] = {
-    {HTTP_GET, ADMIN_SCOPE_NONE, "/v1/health", admin_status_health},
-    {HTTP_GET, ADMIN_SCOPE_READ, "/v1/status", admin_status_get},
-    {HTTP_GET, ADMIN_SCOPE_READ, "/metrics", admin_metrics_get},
-    {HTTP_GET, ADMIN_SCOPE_READ, "/v1/nodes", admin_nodes_get},
-    {HTTP_DELETE, ADMIN_SCOPE_ADMIN, "/v1/nodes/", admin_nodes_forget},
-    {HTTP_POST, ADMIN_SCOPE_PURGE, "/v1/purge", admin_purge_post},
-    {HTTP_GET, ADMIN_SCOPE_READ, "/v1/purges", admin_status_purges},
-    {HTTP_GET, ADMIN_SCOPE_READ, "/v1/purges/", admin_status_purge},
-    {HTTP_GET, ADMIN_SCOPE_READ, "/v1/cache", admin_explain_cache},
-    {HTTP_POST, ADMIN_SCOPE_ADMIN, "/v1/reload", handle_reload},
+    {HTTP_GET, ADMIN_SCOPE_NONE, "/v1/health", admin_status_health, {ANY}},
+    {HTTP_GET, ADMIN_SCOPE_READ, "/v1/status", admin_status_get, {NULL}},
+    {HTTP_GET, ADMIN_SCOPE_READ, "/metrics", admin_metrics_get, {ANY}},
+    {HTTP_GET, ADMIN_SCOPE_READ, "/v1/nodes", admin_nodes_get, {NULL}},
+    {HTTP_DELETE, ADMIN_SCOPE_ADMIN, "/v1/nodes/", admin_nodes_forget, {NULL}},
+    {HTTP_POST, ADMIN_SCOPE_PURGE, "/v1/purge", admin_purge_post, {NULL}},
+    {HTTP_GET, ADMIN_SCOPE_READ, "/v1/purges", admin_status_purges, {"since", "limit"}},
+    {HTTP_GET, ADMIN_SCOPE_READ, "/v1/purges/", admin_status_purge, {NULL}},
+    {HTTP_GET, ADMIN_SCOPE_READ, "/v1/cache", admin_explain_cache, {"url"}},
+    {HTTP_POST, ADMIN_SCOPE_ADMIN, "/v1/reload", handle_reload, {NULL}},
 };
 
 const struct admin_core *admin_core_of(const struct admin *a)
@@ -182,6 +185,42 @@ static bool authorised(const struct admin_core *core, struct admin_call *c,
     return true;
 }
 
+static bool has_parameter(const struct endpoint *e, struct span name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(e->parameters); i++)
+        if (e->parameters[i] && span_equal(name, span_text(e->parameters[i])))
+            return true;
+    return false;
+}
+
+/* Who misspells one meant something: nothing is done. False: answered 400. */
+static bool check_query(const struct admin_call *c, const struct endpoint *e)
+{
+    struct span rest = c->target.query, part, other, value;
+    size_t at;
+    if (has_parameter(e, SPAN(ANY)))
+        return true;
+    while (rest.len && span_split(&rest, '&', &part)) {
+        if (!span_find(part, '=', &at) || !has_parameter(e, span_until(part, at))) {
+            admin_call_fault(c, 400, "unknown parameter: %.*s",
+                             (int)(part.len < 100 ? part.len : 100), part.ptr);
+            return false;
+        }
+        struct span name = span_until(part, at), left = rest;
+        while (left.len && span_split(&left, '&', &other))
+            if (span_starts(other, span_until(part, at + 1))) {
+                admin_call_fault(c, 400, "twice: %.*s", SPAN_ARG(name));
+                return false;
+            }
+        if (!admin_call_decode(c, span_from(part, at + 1), &value)) {
+            admin_call_fault(c, 400, "not percent-encoded as it should be: %.*s",
+                             SPAN_ARG(name));
+            return false;
+        }
+    }
+    return true;
+}
+
 void admin_handle(struct admin *a, const struct admin_request *r, admin_answered *answered,
                   void *user)
 {
@@ -192,7 +231,7 @@ void admin_handle(struct admin *a, const struct admin_request *r, admin_answered
         admin_call_fault(&c, 400, "malformed target");
     } else {
         const struct endpoint *e = find_endpoint(&c, &allow);
-        if (e && authorised(&a->core, &c, e))
+        if (e && authorised(&a->core, &c, e) && check_query(&c, e))
             e->handle(&a->core, &c);
         else if (!e && allow)
             admin_call_fault_field(&c, 405, "allow", allow, "not with this method");

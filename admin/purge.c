@@ -22,6 +22,7 @@ struct waiting {
     int64_t until_ms; /* for other nodes */
     int64_t here_until_ms;
     bool here, at_once;           /* it is on our disk; that is all the caller waits for */
+    bool counting;                /* a dry run: only here_until_ms counts */
     struct admin_purge_done done; /* when here */
     enum purge_mode mode;
     uint32_t selectors;
@@ -277,6 +278,12 @@ void admin_purge_forget(const struct admin_core *core, void *user)
     }
 }
 
+static void answer_uncounted(const struct waiting *w)
+{
+    const struct admin_call call = {.answered = w->answered, .user = w->user};
+    admin_call_fault(&call, 503, "the count took too long; nothing was purged");
+}
+
 void admin_purge_tick(const struct admin_core *core, int64_t now_ms)
 {
     struct admin_purges *p = core->purges;
@@ -289,8 +296,11 @@ void admin_purge_tick(const struct admin_core *core, int64_t now_ms)
             leave(core, w);
         } else if (!w->here && w->here_until_ms <= now_ms) {
             struct waiting copy = *w;
-            w->answered = NULL; /* the slot waits on for the log */
-            answer_done(core, &copy, &late);
+            w->answered = NULL; /* the slot waits on for the log, or the count */
+            if (copy.counting)
+                answer_uncounted(&copy);
+            else
+                answer_done(core, &copy, &late);
         }
     }
 }
@@ -344,9 +354,8 @@ static bool is_given_twice(const struct http_fields *f, const struct http_field 
     return false;
 }
 
-/* False: answered already. `fresh` is to be remembered when it is `used`. */
-static bool check_key(const struct admin_core *core, const struct admin_call *c,
-                      struct admin_repeat *fresh)
+/* False: answered 400. `fresh` is not `used` without such a field. */
+static bool read_key(const struct admin_call *c, struct admin_repeat *fresh)
 {
     const struct http_field *field =
         http_fields_find_text(&c->request->request->fields, SPAN("idempotency-key"));
@@ -362,8 +371,16 @@ static bool check_key(const struct admin_core *core, const struct admin_call *c,
         admin_call_fault(c, 400, "Idempotency-Key: 1 to %d characters", ADMIN_REPEAT_KEY_BYTES);
         return false;
     }
+    return true;
+}
+
+/* False: answered as the first call with this key. */
+static bool is_first(const struct admin_core *core, const struct admin_call *c,
+                     const struct admin_repeat *fresh)
+{
     const struct admin_repeat *first =
-        admin_repeat_find(&core->purges->repeats, fresh, c->request->now_ms);
+        fresh->used ? admin_repeat_find(&core->purges->repeats, fresh, c->request->now_ms)
+                    : NULL;
     if (first)
         replay(core, c, first, fresh);
     return !first;
@@ -533,6 +550,7 @@ static void count_objects(const struct admin_core *core, const struct admin_call
     }
     slot->mode = w->purges[0].mode;
     slot->selectors = w->count;
+    slot->counting = true;
     slot->here_until_ms = c->request->now_ms + WAIT_MAX_MS;
     core->actions->purge_count(core->node, w->purges, w->count, on_counted, core->admin,
                                slot->ticket);
@@ -548,10 +566,12 @@ void admin_purge_post(const struct admin_core *core, const struct admin_call *c)
         admin_call_fault(c, 400, "%s", fault);
     else if (!w)
         admin_call_fault(c, 503, "out of memory for this call");
-    else if (read_body(core, c, body, w) && admin_purge_allowed(core, c, w->purges, w->count)) {
+    else if (read_body(core, c, body, w) && admin_purge_allowed(core, c, w->purges, w->count) &&
+             read_key(c, &key) && (w->dry_run || is_first(core, c, &key)) &&
+             check_rate(core, c, w->count)) {
         if (w->dry_run)
             count_objects(core, c, w);
-        else if (check_key(core, c, &key) && check_rate(core, c, w->count))
+        else
             submit(core, c, w->purges, w->count, w->wait_ms, &key);
     }
     admin_json_free(body);

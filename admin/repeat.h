@@ -4,7 +4,8 @@
  * one's answer. Keys are per token; only digests are kept.
  *
  * Thread: control. Owns: nothing.
- * Limits: ADMIN_REPEATS keys, the oldest go first; each for ADMIN_REPEAT_KEEP_MS.
+ * Limits: ADMIN_REPEATS keys, each for ADMIN_REPEAT_KEEP_MS; when all are taken, the oldest of
+ *         the caller who has most goes first.
  */
 #pragma once
 
@@ -16,6 +17,7 @@
 
 struct admin_repeat {
     uint8_t key[32], body[32];
+    uint64_t caller;
     uint64_t ticket; /* whose end is waited for */
     int64_t at_ms;
     bool used, finished;
@@ -26,7 +28,6 @@ struct admin_repeat {
 
 struct admin_repeats {
     struct admin_repeat at[ADMIN_REPEATS];
-    uint32_t next;
 };
 
 /* False: the key is empty or too long. */
@@ -35,7 +36,7 @@ bool admin_repeat_make(struct span caller, struct span key, struct span body, in
 const struct admin_repeat *admin_repeat_find(const struct admin_repeats *r,
                                              const struct admin_repeat *like, int64_t now_ms);
 bool admin_repeat_same_body(const struct admin_repeat *a, const struct admin_repeat *b);
-/* Copies it into the oldest one's place, which may be given to another later: compare the
- * ticket before writing to it. */
+/* Copies it into a place which may be given to another later: compare the ticket before writing
+ * to it. */
 struct admin_repeat *admin_repeat_keep(struct admin_repeats *r,
                                        const struct admin_repeat *made);

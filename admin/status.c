@@ -168,11 +168,12 @@ static bool parse_id(struct span id, uint64_t *out_stream, uint64_t *out_seq)
 void admin_status_purge(const struct admin_core *core, const struct admin_call *c)
 {
     uint64_t stream, seq;
+    struct span id;
     struct buf json;
     buf_init(&json, 0);
     struct admin_writer out = {.out = &json};
     struct listing listing = {.core = core, .call = c, .out = &out, .left = 1};
-    if (!parse_id(c->rest, &stream, &seq))
+    if (!admin_call_decode(c, c->rest, &id) || !parse_id(id, &stream, &seq))
         admin_call_fault(c, 400, "an id is <stream>:<seq>");
     else if (core->actions->purge_find(core->node, stream, seq, write_record, &listing) !=
                  ERR_OK ||

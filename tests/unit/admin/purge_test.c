@@ -185,6 +185,32 @@ static void test_waiting(void **state)
     admin_destroy(admin);
 }
 
+/* It is no purge, whatever becomes of it. */
+static void test_slow_count(void **state)
+{
+    (void)state;
+    struct node node = {.counts_slowly = true};
+    struct conf_faults faults = {0};
+    struct admin *admin = admin_create(&conf, &node_actions, &node, &faults);
+    static struct heard h;
+    const char *body = "{\"type\":\"all\",\"dry_run\":true,\"wait\":\"0\"}";
+    post(admin, body, NULL, 1000, &h);
+    admin_tick(admin, 60999);
+    assert_int_equal(h.answers, 0);
+    admin_tick(admin, 61000);
+    assert_true(h.answers == 1 && h.status == 503);
+    assert_non_null(strstr(h.body, "nothing was purged"));
+    assert_null(strstr(h.body, "nodes"));
+    node.counted(admin, node.ticket, 7); /* too late, and its place is free again */
+    assert_int_equal(h.answers, 1);
+    h.answers = 0;
+    post(admin, body, NULL, 1000, &h);
+    node.counted(admin, node.ticket, 7);
+    assert_true(h.answers == 1 && h.status == 200 && strstr(h.body, "\"objects\":7"));
+    assert_int_equal(node.purges, 0);
+    admin_destroy(admin);
+}
+
 static void stage(struct node *n, enum admin_purge_stage stage)
 {
     struct admin_purge_done done = {ERR_OK, stage, 0xabc, n->seq};
@@ -389,7 +415,7 @@ int main(void)
         cmocka_unit_test(test_rows),    cmocka_unit_test(test_selector_limits),
         cmocka_unit_test(test_waiting), cmocka_unit_test(test_full),
         cmocka_unit_test(test_repeats), cmocka_unit_test(test_rate),
-        cmocka_unit_test(test_stages),
+        cmocka_unit_test(test_stages),  cmocka_unit_test(test_slow_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
