@@ -306,15 +306,18 @@ def test_bad_bodies_when_they_are_cold(bench, coding, bad, over):
 
 @pytest.mark.parametrize("coding, bad", BAD[:5])
 def test_bad_bodies_in_http_1_0(bench, coding, bad):
-    """Where the connection's end is the body's, only a reset tells that it is not whole."""
+    """Where the connection's end is the body's, only a reset tells that it is not whole. Once an
+    encoder has found that it is broken, who names no encoding gets it as it came."""
     path = bench.new_path()
     bench.origin.reply(path, fields=[LASTS, ("Content-Type", "text/html"),
                                      ("Content-Encoding", coding)], body=bad)
     head = b"GET %s HTTP/1.0\r\nHost: localhost\r\n" % path.encode()
     for _ in range(2):
         reply = harness.raw(bench.node.http_port, head + b"\r\n")
-        assert reply.reset or reply.status in (500, 502, 503), reply[:300]
-        assert reply.reset or b"content-length" in reply.lower()
+        as_it_came = (reply.endswith(b"\r\n\r\n" + bad) and
+                      b"\r\ncontent-encoding: %s\r\n" % coding.encode() in reply)
+        assert reply.reset or reply.status in (500, 502, 503) or as_it_came, reply[:300]
+        assert reply.reset or b"content-length" in reply.lower() or as_it_came
         whole = harness.raw(bench.node.http_port, head + b"Accept-Encoding: gzip\r\n\r\n")
         assert whole.closed and not whole.reset and whole.endswith(b"\r\n\r\n" + bad)
 
