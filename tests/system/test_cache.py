@@ -243,6 +243,35 @@ def test_a_site_may_send_its_tags(bench):
     assert is_hit(hit) and hit.get("surrogate-key") == "a b"
 
 
+TAG_FIELDS = [("Surrogate-Key", "a"), ("Cache-Tag", "a"), ("xkey", "a"), ("X-Magento-Tags", "a"),
+              ("Cache-Groups", '"a"')]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("host, more", [("www.test", []), ("tags.test", TAG_FIELDS)])
+@pytest.mark.parametrize("cc", ["max-age=60", "no-store"])
+def test_tag_fields_beside_the_final_head(bench, cc, host, more, version):
+    """Interim responses and trailers show clients the tag fields only where heads do."""
+    path = bench.new_path()
+
+    @bench.origin.on(path)
+    def _(x):
+        x.head(103, [*TAG_FIELDS, ("Link", "</a>; rel=preload")])
+        x.chunks([b"abc"], 200, [(CC, cc)], [*TAG_FIELDS, ("X-Fine", "1")])
+
+    if version == 1:
+        answer = bench.get(path, [("TE", "trailers")], host=host)
+    else:
+        with h2client.H2(bench.node.https_port) as client:
+            answer = client.get(path, [("te", "trailers")], authority=host)
+    lower = sorted((name.lower(), value) for name, value in more)
+    (status, fields), = answer.interim
+    assert status == 103
+    assert sorted((n.lower(), v) for n, v in fields if n.lower() not in ("via", "date")) == \
+        sorted([*lower, ("link", "</a>; rel=preload")])
+    assert sorted((n.lower(), v) for n, v in answer.trailers) == sorted([*lower, ("x-fine", "1")])
+
+
 @pytest.mark.parametrize("count, reused", [(64, True), (65, False)])
 def test_too_many_tags_are_not_stored(bench, count, reused):
     tags = " ".join("tag%d" % i for i in range(count))
