@@ -11,7 +11,7 @@ struct cluster {
     struct cluster_serf *serf;
     struct cluster_news news;
     int64_t now_us;
-    uint64_t view; /* counted up by what cluster_view tells of */
+    uint64_t view; /* counted up by what cluster_view tells of beside statuses */
 
     struct cluster_tags tags; /* texts in the rooms below */
     char id[CLUSTER_TAGS_ID_MAX], region[CLUSTER_TAGS_REGION_MAX],
@@ -435,7 +435,7 @@ enum err cluster_forget(struct cluster *c, struct span name, int64_t now_us)
 
 uint64_t cluster_view(const struct cluster *c)
 {
-    return c->view;
+    return c->view + cluster_roster_changes(cluster_serf_roster(c->serf));
 }
 
 const struct wire_keyring *cluster_keyring(const struct cluster *c)

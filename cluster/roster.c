@@ -7,6 +7,7 @@ struct cluster_roster {
     struct cluster_entry **slot; /* open addressing by id, a power of two; NULL is free */
     uint32_t count, room, slots, entries_max;
     uint32_t count_of[CLUSTER_STATUSES];
+    uint64_t changes;
 };
 
 static const char *const texts[] = {
@@ -162,14 +163,21 @@ static void keep_copy(struct cluster_entry *e)
     e->member = NULL;
 }
 
+uint64_t cluster_roster_changes(const struct cluster_roster *r)
+{
+    return r->changes;
+}
+
 void cluster_roster_set(struct cluster_roster *r, struct cluster_entry *e,
                         enum cluster_status status, const struct cluster_member *m,
                         int64_t now_us)
 {
     r->count_of[e->status]--;
     r->count_of[status]++;
-    if (e->status != status)
+    if (e->status != status) {
         e->since_us = now_us;
+        r->changes++;
+    }
     e->status = (uint8_t)status;
     if (!cluster_entry_gone(e)) {
         must(m);

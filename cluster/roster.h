@@ -57,6 +57,7 @@ static inline bool cluster_entry_gone(const struct cluster_entry *e)
 struct cluster_roster *cluster_roster_create(uint32_t entries_max);
 void cluster_roster_destroy(struct cluster_roster *r);
 uint32_t cluster_roster_count(const struct cluster_roster *r);
+uint64_t cluster_roster_changes(const struct cluster_roster *r); /* of any status, so far */
 uint32_t cluster_roster_count_of(const struct cluster_roster *r, enum cluster_status status);
 /* index < count; the order changes when entries are added or dropped. */
 struct cluster_entry *cluster_roster_at(const struct cluster_roster *r, uint32_t index);

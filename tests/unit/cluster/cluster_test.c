@@ -395,6 +395,16 @@ static void the_view_changes_but_for_loads(void **state)
     cluster_set_health(b, &h, net.now_us);
     net_run(&net, SECOND);
     assert_int_not_equal(cluster_view(a), there);
+    /* a leave that was heard, before it is done */
+    there = cluster_view(a);
+    struct cluster_node n;
+    cluster_leave(b, net.now_us);
+    do {
+        net_run(&net, MS);
+        assert_true(cluster_node_find(a, SPAN("b"), &n));
+    } while (n.status == CLUSTER_STATUS_ALIVE);
+    assert_int_equal(n.status, CLUSTER_STATUS_LEAVING);
+    assert_int_not_equal(cluster_view(a), there);
     there = cluster_view(a);
     net_stop(&net, 'c');
     net_until(&net, 'a', "c", "failed", 60 * SECOND);
