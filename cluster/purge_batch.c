@@ -79,7 +79,7 @@ static bool has_room(const struct cluster_purge_log *l, const struct cluster_pur
                      uint64_t bytes)
 {
     return b->count == 0 ||
-           (b->count < CLUSTER_PURGE_BATCH && bytes <= l->max_bytes / CLUSTER_PURGE_BATCH_PART);
+           (b->count < l->batch_max && bytes <= l->max_bytes / CLUSTER_PURGE_BATCH_PART);
 }
 
 static void take_pending(struct cluster_purge_log *l, struct cluster_purge_batch *b)
@@ -204,7 +204,9 @@ bool cluster_purge_log_take(struct cluster_purge_log *l, int64_t now_s,
     l->out_superseded = l->out_expired = l->out_displaced = 0;
     take_pending(l, out);
     /* One transaction frees few pages: the free list's own record stays small. */
-    unsigned limit = out->drop_count + CLUSTER_PURGE_BATCH;
+    unsigned limit =
+        out->drop_count +
+        (2 * l->batch_max < CLUSTER_PURGE_BATCH ? 2 * l->batch_max : CLUSTER_PURGE_BATCH);
     take_under_all(l, out, limit);
     take_oldest(l, out, limit);
     l->taken = true;
@@ -264,6 +266,26 @@ static void settle(struct cluster_purge_log *l, const struct cluster_purge_batch
     }
 }
 
+static unsigned size_of(const struct cluster_purge_batch *b)
+{
+    return b->count > b->drop_count / 2 ? b->count : b->drop_count / 2;
+}
+
+bool cluster_purge_batch_is_smallest(const struct cluster_purge_batch *b)
+{
+    return size_of(b) <= 1;
+}
+
+void cluster_purge_log_again(struct cluster_purge_log *l, const struct cluster_purge_batch *b)
+{
+    unsigned half = size_of(b) / 2;
+    must(l->taken);
+    settle(l, b, ERR_LIMIT);
+    l->batch_max = half > 1 ? half : 1;
+    l->used_bytes = l->max_bytes; /* it makes room */
+    l->taken = false;
+}
+
 static void answer(struct cluster_purge_log *l, struct cluster_purge_pending *p, enum err err)
 {
     if (p->answered)
@@ -315,6 +337,8 @@ void cluster_purge_log_written(struct cluster_purge_log *l, const struct cluster
     l->tried_at_s = b->now_s;
     if (err == ERR_OK) {
         l->used_bytes = used_bytes;
+        l->batch_max =
+            2 * l->batch_max < CLUSTER_PURGE_BATCH ? 2 * l->batch_max : CLUSTER_PURGE_BATCH;
         l->floors = b->floors;
         l->superseded += l->out_superseded;
         l->expired += l->out_expired;

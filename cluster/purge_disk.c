@@ -17,6 +17,7 @@
 #define BOOT_SHIFT 40
 #define BOOT_MAX ((UINT64_C(1) << (64 - BOOT_SHIFT)) - 2)
 #define MAP_STEP ((uint64_t)64 * 1024)
+#define MAP_SPARE_PART 16 /* of max_bytes, for when even the smallest batch finds no room */
 #define PATH_ROOM 4096
 #define DAMAGED_MAX 256 /* removed at one start; the floor covers all of them */
 #define STARTS_MAX 3    /* in a row that died while they read the file */
@@ -37,13 +38,13 @@ struct cluster_purge_disk {
     void *user;
     struct letter_crew *crew;
     char folder[PATH_ROOM];
-    uint64_t max_bytes;
+    uint64_t max_bytes, map_bytes;
     int owner_fd; /* its first byte: how many starts in a row died while they read the file */
 
     pthread_mutex_t lock; /* protects env and the dbs: control reads, the writer reopens */
     struct lmdb *env;
     struct lmdb_db records, streams, heads;
-    bool broken;                     /* the writer's: reopen before the next batch */
+    bool broken; /* reopen before the next batch; the writer's while one is out */
     struct cluster_purge_head head;  /* control's until the first batch, then the writer's */
     struct cluster_purge_parts read; /* control's: the text that a reader was given */
 };
@@ -78,7 +79,7 @@ static bool path_in(const struct cluster_purge_disk *d, const char *name, char o
 static enum err open_env(struct cluster_purge_disk *d)
 {
     struct lmdb_conf conf = {.path = d->folder,
-                             .map_bytes = d->max_bytes,
+                             .map_bytes = d->map_bytes,
                              .dbs = 3,
                              .readers = 8,
                              .preallocate = true,
@@ -92,7 +93,7 @@ static enum err open_env(struct cluster_purge_disk *d)
         err = lmdb_open(&conf, &d->env);
         if (err == ERR_OK)
             log_line(LOG_WARN, "purge_log_not_reserved", "folder=%s bytes=%llu why=\"%s\"",
-                     d->folder, (unsigned long long)d->max_bytes, text);
+                     d->folder, (unsigned long long)d->map_bytes, text);
     }
     if (err == ERR_OK)
         err = lmdb_db_open(d->env, "records", false, &d->records);
@@ -347,7 +348,7 @@ enum err cluster_purge_disk_open(const struct cluster_purge_disk_conf *conf,
     d->written = conf->written;
     d->user = conf->user;
     d->owner_fd = -1;
-    d->max_bytes = (max + MAP_STEP - 1) / MAP_STEP * MAP_STEP;
+    d->max_bytes = d->map_bytes = (max + MAP_STEP - 1) / MAP_STEP * MAP_STEP;
     must(pthread_mutex_init(&d->lock, NULL) == 0);
     enum err err = span_copy(span_text(conf->folder), d->folder, sizeof(d->folder));
     if (err == ERR_OK)
@@ -486,10 +487,30 @@ static void write_batch(struct cluster_purge_disk *d)
         d->batch_err = ERR_SYS;
 }
 
-static void settle(struct cluster_purge_disk *d)
+/* What a transaction frees can be used by the one after the next: when a large one left
+ * nothing, the next finds no room, however small it is. A step more, and it goes on. False:
+ * there were enough of them. */
+static bool grow_map(struct cluster_purge_disk *d)
+{
+    if (d->map_bytes - d->max_bytes >= d->max_bytes / MAP_SPARE_PART)
+        return false;
+    d->map_bytes += MAP_STEP;
+    d->broken = true;
+    log_line(LOG_INFO, "purge_log_grown", "folder=%s bytes=%llu", d->folder,
+             (unsigned long long)d->map_bytes);
+    return true;
+}
+
+/* False: the map was full, and it is to be tried again: with less, or in a larger one. */
+static bool settle(struct cluster_purge_disk *d)
 {
     static struct log_limit limit;
     bool failed = d->batch_err != ERR_OK;
+    if (d->batch_err == ERR_LIMIT &&
+        (!cluster_purge_batch_is_smallest(&d->batch) || grow_map(d))) {
+        cluster_purge_log_again(d->log, &d->batch);
+        return false;
+    }
     if (failed) {
         counter_add(COUNTER_PURGE_LOG_ERRORS, d->batch.count ? d->batch.count : 1);
         log_limited(&limit, 6, LOG_ERROR, "purge_log_write",
@@ -504,6 +525,7 @@ static void settle(struct cluster_purge_disk *d)
                     (unsigned long long)d->max_bytes);
     d->failing = failed;
     cluster_purge_log_written(d->log, &d->batch, d->batch_err, d->batch_used);
+    return true;
 }
 
 static void tell_written(struct cluster_purge_disk *d)
@@ -516,10 +538,11 @@ static void come_home(struct letter *l)
 {
     struct cluster_purge_disk *d = CONTAINER_OF(l, struct cluster_purge_disk, letter);
     d->out = false;
-    settle(d);
+    bool settled = settle(d);
     if (!d->closing)
         cluster_purge_disk_pump(d, d->now_s); /* the disk need not wait for the news */
-    tell_written(d);
+    if (settled)
+        tell_written(d);
 }
 
 static void write_out(struct letter *l)
@@ -555,7 +578,8 @@ void cluster_purge_disk_close(struct cluster_purge_disk *d)
     must(!d->out);
     while (cluster_purge_log_take(d->log, d->now_s, &d->batch)) {
         write_batch(d);
-        settle(d);
+        if (!settle(d))
+            continue;
         tell_written(d);
         if (d->batch_err != ERR_OK)
             break;

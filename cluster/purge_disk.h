@@ -21,7 +21,7 @@
  *
  * Thread: control, but for its writer. `home` is control's mailbox: outcomes come by it.
  * Owns: the folder (flock on "owner" in it, which also counts such starts).
- * Limits: max_bytes of file; see purge_log.h.
+ * Limits: max_bytes of file, and a sixteenth more while it is full; see purge_log.h.
  * Errors: ERR_REFUSED (the folder belongs to a running process), ERR_SYS, ERR_LIB.
  */
 #pragma once

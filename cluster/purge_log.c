@@ -30,6 +30,7 @@ struct cluster_purge_log *cluster_purge_log_create(const struct cluster_purge_lo
         l->conf.record_max = CLUSTER_PURGE_RECORDS;
     l->index = cluster_purge_index_create();
     l->own = NO_STREAM;
+    l->batch_max = CLUSTER_PURGE_BATCH;
     return l;
 }
 

@@ -41,8 +41,7 @@
 #include "cluster/purge_record.h"
 #include "cluster/vector.h"
 
-/* In one transaction: so many, and no more of their bytes than this part of the file, for what
- * does not fit once would not fit when it is tried again. */
+/* In one transaction: so many, and no more of their bytes than this part of the file. */
 #define CLUSTER_PURGE_BATCH 1024
 #define CLUSTER_PURGE_BATCH_PART 16
 #define CLUSTER_PURGE_PENDING 65536u
@@ -228,3 +227,8 @@ bool cluster_purge_log_take(struct cluster_purge_log *l, int64_t now_s,
                             struct cluster_purge_batch *out);
 void cluster_purge_log_written(struct cluster_purge_log *l, const struct cluster_purge_batch *b,
                                enum err err, uint64_t used_bytes);
+/* Instead of _written with ERR_LIMIT: nothing of the batch counts, nobody is told, and the next
+ * one is half as large. What it writes and drops may lie on a page each, which are copied
+ * before any is freed: a smaller one finds room where a larger does not. */
+void cluster_purge_log_again(struct cluster_purge_log *l, const struct cluster_purge_batch *b);
+bool cluster_purge_batch_is_smallest(const struct cluster_purge_batch *b);

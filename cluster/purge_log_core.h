@@ -27,6 +27,7 @@ struct cluster_purge_log {
     unsigned pending_count, unanswered;
     size_t pending_bytes;
     bool taken, failing;
+    unsigned batch_max; /* less than CLUSTER_PURGE_BATCH after the map was full */
     int64_t tried_at_s;
     uint64_t swept_no, used_bytes, max_bytes;
     struct cluster_purge_floors floors;

@@ -610,6 +610,56 @@ static void the_longest_purges_fit_the_smallest_log(void **state)
     assert_true(n->replayed >= newest - n->hard_floor);
 }
 
+/* Records of so many streams, more than there is room for, 2,000 at once. A map that is full is
+ * a reason to write less at a time, not to stop. */
+static void flood(struct node *n, unsigned streams, unsigned total)
+{
+    static uint64_t seq[1000];
+    char tag[64];
+    memset(seq, 0, sizeof(seq));
+    for (unsigned i = 0; i < total; i++) {
+        int len = snprintf(tag, sizeof(tag), "%060u", i);
+        unsigned k = i % streams;
+        struct cluster_purge_record r = {
+            /* far from each other: a page for each */
+            .stream = ((uint64_t)k + 1) * UINT64_C(0x9e3779b97f4a7c15) | 1,
+            .seq = ++seq[k],
+            .apply_no = ++n->next_no,
+            .accepted_at_s = 1000,
+            .node = SPAN("o"),
+            .purge = {PURGE_TAG, PURGE_HARD, span_of(tag, (size_t)len), SPAN("")}};
+        assert_int_equal(cluster_purge_log_receive(n->log, &r, 1), ERR_OK);
+        if (i % 2000 == 1999)
+            run(n, 1000);
+    }
+    run(n, 1000);
+    struct cluster_purge_log_figures f;
+    cluster_purge_log_figures(n->log, &f);
+    assert_int_equal(n->failed, 0);
+    assert_int_equal(n->ok, total);
+    assert_int_equal(f.pending, 0);
+    assert_true(f.ok && f.displaced > 0 && f.used_bytes <= f.max_bytes);
+}
+
+static void short_purges_do_not_stop_a_full_log(void **state)
+{
+    struct node *n = *state;
+    open_node(n);
+    flood(n, 1, 40000);
+    uint64_t newest = n->next_no;
+    close_node(n);
+    open_node(n);
+    assert_true(n->hard_floor > 0 && n->highest_no == newest);
+    assert_true(n->replayed >= newest - n->hard_floor);
+}
+
+static void many_streams_do_not_stop_a_full_log(void **state)
+{
+    struct node *n = *state;
+    open_node(n);
+    flood(n, 100, 20000);
+}
+
 /* --- with its thread --- */
 
 static sem_t woken;
@@ -811,6 +861,8 @@ int main(void)
                                         begin, end),
         cmocka_unit_test_setup_teardown(a_full_log_gives_way_and_keeps_the_promise, begin, end),
         cmocka_unit_test_setup_teardown(the_longest_purges_fit_the_smallest_log, begin, end),
+        cmocka_unit_test_setup_teardown(short_purges_do_not_stop_a_full_log, begin, end),
+        cmocka_unit_test_setup_teardown(many_streams_do_not_stop_a_full_log, begin, end),
         cmocka_unit_test_setup_teardown(the_writer_thread_groups_what_waits, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,6 +147,37 @@ static void a_failing_disk_answers_all_and_loses_nothing(void **state)
                      CLUSTER_PURGE_SYNCED);
 }
 
+static void a_full_map_asks_for_less_at_a_time(void **state)
+{
+    (void)state;
+    char tag[16];
+    for (unsigned i = 0; i < 100; i++) {
+        snprintf(tag, sizeof(tag), "t%u", i);
+        (void)accept_tag(tag, i + 1);
+    }
+    static const unsigned counts[] = {100, 50, 25, 12, 6, 3, 1};
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+        assert_true(cluster_purge_log_take(l, 1000, &batch));
+        assert_int_equal(batch.count, counts[i]);
+        assert_int_equal(cluster_purge_batch_is_smallest(&batch), counts[i] == 1);
+        cluster_purge_log_again(l, &batch);
+        assert_true(figures().ok);
+        assert_int_equal(figures().pending, 100);
+        assert_int_equal(answers.count, 0); /* nobody is told before it is settled */
+    }
+    unsigned took = 0, at_once = 1;
+    while (took < 100) { /* and larger ones again, as they go well */
+        assert_true(cluster_purge_log_take(l, 1000, &batch));
+        assert_int_equal(batch.count, at_once < 100 - took ? at_once : 100 - took);
+        took += batch.count;
+        at_once *= 2;
+        cluster_purge_log_written(l, &batch, ERR_OK, 8192);
+    }
+    assert_int_equal(answers.count, 100);
+    for (unsigned i = 0; i < 100; i++)
+        assert_true(answers.ticket[i] == i + 1 && answers.err[i] == ERR_OK);
+}
+
 static void what_waits_is_bounded(void **state)
 {
     (void)state;
@@ -400,6 +431,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(answers_come_after_the_sync_in_order, begin, end),
         cmocka_unit_test_setup_teardown(a_failing_disk_answers_all_and_loses_nothing, begin,
                                         end),
+        cmocka_unit_test_setup_teardown(a_full_map_asks_for_less_at_a_time, begin, end),
         cmocka_unit_test_setup_teardown(what_waits_is_bounded, begin, end),
         cmocka_unit_test_setup_teardown(a_dedup_id_writes_once, begin, end),
         cmocka_unit_test_setup_teardown(a_later_one_supersedes, begin, end),
