@@ -4,7 +4,7 @@
  * DATA or HEADERS on an odd stream id at or below the highest seen, whose stream is gone or
  * closed and which we did not reset ourselves, ends the session with STREAM_CLOSED. Flow
  * control is credited as the consumer drains: http_h2_consumed. One "cost" per connection is
- * charged for resets, empty frames, settings, pings, priority, tiny windows, split and
+ * charged for resets, empty frames, settings, pings, priority, tiny frames, split and
  * oversized heads; over the limit the session ends with ENHANCE_YOUR_CALM.
  *
  * Only valid requests reach `request`. Against RFC 9113 8 the stream is reset with

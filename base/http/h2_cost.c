@@ -4,6 +4,8 @@
 #define UPDATES_EACH 4    /* stream and connection, twice: some send one per half frame */
 #define UPDATES_FIRST 100 /* before anything was sent */
 #define UPDATES_MAX 100000
+#define TINY_EACH 2 /* the ends of two windows, the stream's and the connection's */
+#define TINY_MAX 1000
 
 void http_h2_cost_init(struct http_h2_cost *c, uint32_t budget)
 {
@@ -30,10 +32,27 @@ bool http_h2_cost_charge(struct http_h2_cost *c, uint32_t points)
     return c->spent <= c->budget;
 }
 
-void http_h2_cost_explain(struct http_h2_cost *c)
+static void explain(uint32_t *count, uint32_t each, uint32_t max)
 {
-    if (c->window_updates < UPDATES_MAX)
-        c->window_updates += UPDATES_EACH;
+    if (*count < max)
+        *count += each;
+}
+
+void http_h2_cost_request(struct http_h2_cost *c)
+{
+    explain(&c->window_updates, UPDATES_EACH, UPDATES_MAX);
+}
+
+bool http_h2_cost_data(struct http_h2_cost *c, size_t bytes, bool cut)
+{
+    explain(&c->window_updates, UPDATES_EACH, UPDATES_MAX);
+    if (bytes >= HTTP_H2_TINY_DATA)
+        explain(&c->tiny_data, TINY_EACH, TINY_MAX);
+    else if (cut && c->tiny_data)
+        c->tiny_data--;
+    else if (cut)
+        return http_h2_cost_charge(c, HTTP_H2_PRICE_TINY_DATA);
+    return true;
 }
 
 bool http_h2_cost_window_update(struct http_h2_cost *c)

@@ -5,8 +5,6 @@
 #define NV_STACK 72 /* larger heads take their array from the arena */
 #define DATA_MAX 16384
 
-#define TINY_WINDOW 256
-
 /* -- fields -- */
 
 static size_t put_status(unsigned status, char out[4])
@@ -74,8 +72,6 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
     switch (frame->hd.type) {
     case NGHTTP2_DATA:
     case NGHTTP2_HEADERS:
-        if (frame->hd.type == NGHTTP2_DATA)
-            http_h2_cost_explain(&h->watch.cost);
         if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
             (s = http_h2_stream_find(h, frame->hd.stream_id)))
             after_end_stream(h, s);
@@ -161,9 +157,9 @@ static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *unused, size_t 
                 return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
             *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
         }
-    } else if (len == room && room < TINY_WINDOW) {
-        (void)http_h2_charge(h, HTTP_H2_PRICE_TINY_WINDOW, "tiny window");
     }
+    if (!http_h2_cost_data(&h->watch.cost, len, err == ERR_OK && len == room))
+        http_h2_end_with(h, HTTP_H2_ENHANCE_YOUR_CALM, "tiny windows");
     return (ssize_t)len;
 }
 

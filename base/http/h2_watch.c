@@ -64,7 +64,7 @@ const char *http_h2_watch_price(struct http_h2_watch *w, const struct http_h2_fr
         return charge(w, HTTP_H2_PRICE_EMPTY_DATA, "too many empty data frames");
     case HTTP_H2_HEADERS:
         w->block_bytes = f->length;
-        http_h2_cost_explain(&w->cost);
+        http_h2_cost_request(&w->cost);
         return NULL;
     case HTTP_H2_CONTINUATION:
         return price_continuation(w, f->length);

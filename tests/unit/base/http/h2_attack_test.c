@@ -548,6 +548,36 @@ static void honest_window_updates(void **state)
     end_destroy(e);
 }
 
+/* Streams that share a connection's window leave a short end of it now and then: no abuse.
+ * Nothing but short ends is, however large the first frame was. */
+static void short_ends_of_windows(void **state)
+{
+    (void)state;
+    struct end *e = server();
+    put_u32_frame(&in, WINDOW_UPDATE, 0, 1u << 30);
+    e->auto_answer = true;
+    e->body_to_send = 10000000;
+    put_head(&in, 1, END_STREAM | END_HEADERS, GET_LINES);
+    (void)turn(e, 0);
+    for (int i = 0; i < 8000; i++) {
+        put_u32_frame(&in, WINDOW_UPDATE, 1, 256);
+        assert_int_equal(turn(e, 0), ERR_OK);
+        for (int k = 0; k < 2; k++) {
+            put_u32_frame(&in, WINDOW_UPDATE, 1, 255);
+            assert_int_equal(turn(e, 0), ERR_OK);
+        }
+    }
+    int k = 0;
+    while (k < 10000 && ended_with(e) < 0) {
+        put_u32_frame(&in, WINDOW_UPDATE, 1, 255);
+        (void)turn(e, 0);
+        k++;
+    }
+    assert_int_equal(ended_with(e), HTTP_H2_ENHANCE_YOUR_CALM);
+    assert_true(k > 1500 && k < 3500);
+    end_destroy(e);
+}
+
 /* PRIORITY is read and ignored; depending on oneself is still wrong (RFC 9113 5.3.1). */
 static void priorities(void **state)
 {
@@ -626,6 +656,7 @@ int main(void)
         cmocka_unit_test(continuation_floods),
         cmocka_unit_test(hpack_bomb),
         cmocka_unit_test(tiny_windows),
+        cmocka_unit_test(short_ends_of_windows),
         cmocka_unit_test(honest_window_updates),
         cmocka_unit_test(priorities),
         cmocka_unit_test(bad_preface),
