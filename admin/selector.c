@@ -15,6 +15,7 @@ static const char *shape_of(enum purge_kind kind)
         return "not host/path with at least one \"/\"";
     case PURGE_HOST:
         return "not a host name, no wildcard";
+    case PURGE_GROUP: /* nobody can name it */
     case PURGE_ALL:
         break;
     }

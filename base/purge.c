@@ -3,6 +3,7 @@
 static const char *const kind_texts[] = {
     [PURGE_URL] = "url",       [PURGE_PATH] = "path", [PURGE_TAG] = "tag",
     [PURGE_PREFIX] = "prefix", [PURGE_HOST] = "host", [PURGE_ALL] = "all",
+    [PURGE_GROUP] = "group",
 };
 static const char *const mode_texts[] = {[PURGE_HARD] = "hard", [PURGE_SOFT] = "soft"};
 
@@ -18,16 +19,17 @@ static unsigned find_text(const char *const *texts, size_t count, struct span te
 
 const char *purge_kind_text(enum purge_kind kind)
 {
-    must(kind >= PURGE_URL && kind <= PURGE_ALL);
+    must(kind >= PURGE_URL && kind <= PURGE_GROUP);
     return kind_texts[kind];
 }
 
 bool purge_kind_parse(struct span text, enum purge_kind *out)
 {
     unsigned found = find_text(kind_texts, ARRAY_LEN(kind_texts), text);
-    if (found)
-        *out = (enum purge_kind)found;
-    return found != 0;
+    if (found == 0 || found == PURGE_GROUP)
+        return false;
+    *out = (enum purge_kind)found;
+    return true;
 }
 
 const char *purge_mode_text(enum purge_mode mode)
@@ -95,11 +97,14 @@ static bool shape_fits(enum purge_kind kind, struct span s)
                !span_find(s, '?', &at);
     case PURGE_ALL:
         return s.len == 0;
+    case PURGE_GROUP:
+        return clean(s, true) && span_find(s, ' ', &at) && at + 1 < s.len &&
+               shape_fits(PURGE_HOST, span_until(s, at));
     }
     return false;
 }
 
-enum err purge_check(const struct purge *p)
+enum err purge_check_hint(const struct purge *p)
 {
     if (p->selector.len > PURGE_SELECTOR_MAX || p->site.len > PURGE_SITE_MAX)
         return ERR_LIMIT;
@@ -108,4 +113,9 @@ enum err purge_check(const struct purge *p)
     if (!clean(p->site, false) || !shape_fits(p->kind, p->selector))
         return ERR_SYNTAX;
     return ERR_OK;
+}
+
+enum err purge_check(const struct purge *p)
+{
+    return p->kind == PURGE_GROUP ? ERR_SYNTAX : purge_check_hint(p);
 }

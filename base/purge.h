@@ -18,6 +18,7 @@ enum purge_kind {
     PURGE_PREFIX, /* [scheme://]host/path, at a '/' boundary when it ends in '/' */
     PURGE_HOST,
     PURGE_ALL,
+    PURGE_GROUP, /* "host group" (RFC 9875): by hints alone, no log or API has it */
 };
 enum purge_mode { PURGE_HARD = 1, PURGE_SOFT };
 
@@ -33,4 +34,5 @@ bool purge_kind_parse(struct span text, enum purge_kind *out);
 const char *purge_mode_text(enum purge_mode mode); /* "hard", "soft" */
 bool purge_mode_parse(struct span text, enum purge_mode *out);
 /* Is the selector possible at all: length, no control octets, the kind's shape? */
-NODISCARD enum err purge_check(const struct purge *p); /* ERR_SYNTAX, ERR_LIMIT */
+NODISCARD enum err purge_check(const struct purge *p);      /* ERR_SYNTAX, ERR_LIMIT */
+NODISCARD enum err purge_check_hint(const struct purge *p); /* PURGE_GROUP may be, too */

@@ -263,9 +263,8 @@ static void tell_invalidated(struct cache_intake *i, enum purge_kind kind, struc
 {
     struct detail *d = i->detail;
     struct purge p = {.kind = kind, .mode = PURGE_HARD, .selector = name};
-    if (kind == PURGE_TAG)
-        p.site = span_text(i->site->name);
-    else if (!arena_printf(&d->arena, &p.selector, "http://%.*s", SPAN_ARG(name)))
+    if (kind == PURGE_URL &&
+        !arena_printf(&d->arena, &p.selector, "http://%.*s", SPAN_ARG(name)))
         return;
     if (i->cache->invalidated)
         i->cache->invalidated(i->cache->user, &p, apply_no);
@@ -273,16 +272,18 @@ static void tell_invalidated(struct cache_intake *i, enum purge_kind kind, struc
 
 static void invalidate_groups(struct cache_intake *i, const struct policy_tags *groups)
 {
-    struct memory_purge p = {.kind = PURGE_TAG,
-                             .mode = PURGE_HARD,
-                             .site = span_text(i->site->name),
-                             .names = groups->at,
-                             .name_count = groups->count};
-    if (groups->count == 0)
+    struct detail *d = i->detail;
+    struct span names[POLICY_TAGS_MAX] = {0};
+    struct memory_purge p = {.kind = PURGE_GROUP, .mode = PURGE_HARD, .names = names};
+    while (p.name_count < groups->count &&
+           arena_printf(&d->arena, &names[p.name_count], "%.*s %.*s", SPAN_ARG(i->key->host),
+                        SPAN_ARG(groups->at[p.name_count])))
+        p.name_count++;
+    if (p.name_count == 0)
         return;
     uint64_t no = memory_epoch_apply_now(tier_of(i)->epoch, &p);
-    for (uint32_t k = 0; k < groups->count; k++)
-        tell_invalidated(i, PURGE_TAG, groups->at[k], no);
+    for (uint32_t k = 0; k < p.name_count; k++)
+        tell_invalidated(i, PURGE_GROUP, names[k], no);
 }
 
 static void invalidate(struct cache_intake *i, const struct http_response *r)

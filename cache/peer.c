@@ -25,7 +25,7 @@ static bool read_tags(const struct cache_intake *i, const struct http_response *
     arena_init(&a, TAGS_ARENA_BYTES);
     bool known = policy_tags(&r->fields, &i->site->tags, &a, &tags) == ERR_OK;
     for (uint32_t k = 0; known && k < tags.count; k++)
-        out[k] = memory_epoch_tag(i->cache->tier.epoch, tags.at[k]);
+        out[k] = memory_epoch_tag(i->cache->tier.epoch, tags.at[k], tags.groups >> k & 1);
     arena_fini(&a);
     *out_count = tags.count;
     return known;

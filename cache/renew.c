@@ -58,8 +58,12 @@ static bool join_tags(const struct memory_object *old, struct cache_response *ke
 {
     for (uint16_t k = 0; k < old->tag_count; k++) {
         bool known = false;
-        for (uint32_t n = 0; n < kept->tag_count; n++)
-            known = known || kept->tags[n] == old->tag_hash[k];
+        for (uint32_t n = 0; n < kept->tag_count; n++) {
+            if ((kept->tags[n] ^ old->tag_hash[k]) & ~MEMORY_EPOCH_GROUP)
+                continue;
+            kept->tags[n] |= old->tag_hash[k]; /* a group stays one */
+            known = true;
+        }
         if (known)
             continue;
         if (kept->tag_count == MEMORY_TAGS_MAX)

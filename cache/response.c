@@ -21,7 +21,7 @@ static enum err read_tags(const struct cache_response_ask *ask, const struct htt
     if (got != ERR_OK)
         return got;
     for (uint32_t i = 0; i < tags.count && i < MEMORY_TAGS_MAX; i++)
-        out->tags[out->tag_count++] = memory_epoch_tag(e, tags.at[i]);
+        out->tags[out->tag_count++] = memory_epoch_tag(e, tags.at[i], tags.groups >> i & 1);
     qsort(out->tags, out->tag_count, sizeof(out->tags[0]), compare);
     return ERR_OK;
 }

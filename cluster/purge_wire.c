@@ -231,7 +231,9 @@ enum err purge_wire_read_hint(struct span payload, struct purge_wire_hint *out)
         return mode || out->purge.site.len || out->purge.selector.len || !out->id.stream
                    ? ERR_SYNTAX
                    : ERR_OK;
-    return purge_check(&out->purge) == ERR_OK ? ERR_OK : ERR_SYNTAX;
+    if (out->id.stream) /* a record */
+        return purge_check(&out->purge) == ERR_OK ? ERR_OK : ERR_SYNTAX;
+    return purge_check_hint(&out->purge) == ERR_OK ? ERR_OK : ERR_SYNTAX;
 }
 
 enum err purge_wire_read_typed(struct span payload, struct purge *out)

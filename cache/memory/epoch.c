@@ -92,9 +92,26 @@ static uint64_t text_of(const struct memory_epoch *e, struct span text)
     return hash_sip64(&e->key, text);
 }
 
-uint64_t memory_epoch_tag(const struct memory_epoch *e, struct span tag)
+uint64_t memory_epoch_tag(const struct memory_epoch *e, struct span tag, bool group)
 {
-    return text_of(e, tag);
+    return (text_of(e, tag) & ~MEMORY_EPOCH_GROUP) | (group ? MEMORY_EPOCH_GROUP : 0);
+}
+
+static uint64_t group_of(uint64_t host, uint64_t tag)
+{
+    return hash_mix(host) ^ (tag | MEMORY_EPOCH_GROUP);
+}
+
+/* Of a name in a purge. */
+static uint64_t named_of(const struct memory_epoch *e, enum purge_kind kind, struct span name)
+{
+    size_t at;
+    if (kind == PURGE_TAG)
+        return memory_epoch_tag(e, name, false);
+    if (kind == PURGE_GROUP && span_find(name, ' ', &at))
+        return group_of(text_of(e, span_until(name, at)),
+                        memory_epoch_tag(e, span_from(name, at + 1), true));
+    return text_of(e, name);
 }
 
 static uint64_t site_of(const struct memory_epoch *e, struct span site)
@@ -180,12 +197,16 @@ static void ask_names(struct memory_epoch *e, const struct memory_names *n, stru
     a->table = atomic_load(&e->table);
     ask(a, PURGE_URL, text_of(e, n->url));
     ask(a, PURGE_PATH, text_of(e, n->path_query));
-    ask(a, PURGE_HOST, text_of(e, n->host));
+    uint64_t host = text_of(e, n->host);
+    ask(a, PURGE_HOST, host);
     if (a->site)
         ask(a, PURGE_ALL, 0);
     ask_directories(e, n, a);
-    for (uint32_t i = 0; i < n->tag_count; i++)
-        ask(a, PURGE_TAG, n->tags[i]);
+    for (uint32_t i = 0; i < n->tag_count; i++) {
+        ask(a, PURGE_TAG, n->tags[i] & ~MEMORY_EPOCH_GROUP);
+        if (n->tags[i] & MEMORY_EPOCH_GROUP)
+            ask(a, PURGE_GROUP, group_of(host, n->tags[i]));
+    }
     atomic_fetch_sub(&e->readers, 1);
 }
 
@@ -392,7 +413,7 @@ static void put(struct memory_epoch *e, const struct memory_purge *p, uint64_t n
         }
         if (p->kind == PURGE_PREFIX)
             text = cut_depth(text);
-        put_name(e, name_of(p->kind, site, text_of(e, text)), site != 0, p->mode, no);
+        put_name(e, name_of(p->kind, site, named_of(e, p->kind, text)), site != 0, p->mode, no);
     }
 }
 
@@ -566,6 +587,19 @@ void memory_epoch_figures(const struct memory_epoch *e, struct memory_epoch_figu
     };
 }
 
+static bool bears(const struct memory_epoch *e, const struct memory_names *n,
+                  enum purge_kind kind, struct span name)
+{
+    uint64_t named = named_of(e, kind, name), host = text_of(e, n->host);
+    for (uint32_t i = 0; i < n->tag_count; i++) {
+        bool group = n->tags[i] & MEMORY_EPOCH_GROUP;
+        if (kind == PURGE_TAG ? (n->tags[i] & ~MEMORY_EPOCH_GROUP) == named
+                              : group && group_of(host, n->tags[i]) == named)
+            return true;
+    }
+    return false;
+}
+
 bool memory_epoch_matches(const struct memory_epoch *e, const struct memory_purge *p,
                           const struct memory_names *n)
 {
@@ -578,12 +612,9 @@ bool memory_epoch_matches(const struct memory_epoch *e, const struct memory_purg
         if ((p->kind == PURGE_URL && span_equal(text, n->url)) ||
             (p->kind == PURGE_PATH && span_equal(text, n->path_query)) ||
             (p->kind == PURGE_HOST && span_equal(text, n->host)) ||
-            (p->kind == PURGE_PREFIX && span_starts(n->url, text)))
+            (p->kind == PURGE_PREFIX && span_starts(n->url, text)) ||
+            ((p->kind == PURGE_TAG || p->kind == PURGE_GROUP) && bears(e, n, p->kind, text)))
             return true;
-        uint64_t tag = p->kind == PURGE_TAG ? memory_epoch_tag(e, text) : 0;
-        for (uint32_t k = 0; p->kind == PURGE_TAG && k < n->tag_count; k++)
-            if (n->tags[k] == tag)
-                return true;
     }
     return false;
 }

@@ -1,9 +1,9 @@
 /* cache/memory/epoch.h - when was each name purged; is this object older?
  *
- * One table of purged names (url, path, tag, directory, host, all; each for every site or for
- * one) with the number of their last hard and soft purge. An object is purged when a name of
- * its own has a higher number than the counter had when its fetch was sent (fill_no). Effect
- * is immediate and costs one slot, whatever the number of objects.
+ * One table of purged names (url, path, tag, group, directory, host, all; each for every site
+ * or for one) with the number of their last hard and soft purge. An object is purged when a
+ * name of its own has a higher number than the counter had when its fetch was sent (fill_no).
+ * Effect is immediate and costs one slot, whatever the number of objects.
  *
  * Order of publication: slot first, then the version; readers load the version first, then
  * probe, then memoise that version. The other order loses a purge for good.
@@ -71,7 +71,10 @@ uint64_t memory_epoch_now(const struct memory_epoch *e);
  * now on none below it (but while an earlier number is reserved). */
 uint64_t memory_epoch_step(struct memory_epoch *e);
 
-uint64_t memory_epoch_tag(const struct memory_epoch *e, struct span tag);
+/* A name that objects bear. A group (RFC 9875) is a tag, too; one bit tells which may be taken
+ * by a purge of PURGE_GROUP, whose name is "host group". */
+#define MEMORY_EPOCH_GROUP UINT64_C(1)
+uint64_t memory_epoch_tag(const struct memory_epoch *e, struct span tag, bool group);
 /* `memo` (may be NULL) remembers the version at which nothing matched. */
 enum memory_purged memory_epoch_check(struct memory_epoch *e, const struct memory_names *n,
                                       uint64_t fill_no, atomic_ullong *memo);

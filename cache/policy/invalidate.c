@@ -38,6 +38,7 @@ void policy_invalidate(const struct http_request *r, const struct policy_key *ke
 {
     struct span groups;
     out->count = out->groups.count = 0;
+    out->groups.groups = 0;
     if (http_method_is_safe(r->method) || answer->status < 200 || answer->status > 399)
         return;
     add_once(out, key->url);

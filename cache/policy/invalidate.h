@@ -3,7 +3,7 @@
  * RFC 9111 4.4: a non-error answer (2xx, 3xx) to any method that is not known to be safe
  * invalidates the target URI, and Location and Content-Location when they have the same
  * origin. Names are as purges use them (policy/key.h: `url`), so both schemes go. Its
- * Cache-Group-Invalidation (RFC 9875 3) names groups of the same site: tags.
+ * Cache-Group-Invalidation (RFC 9875 3) names groups of the same host.
  *
  * Thread: any. Owns: nothing; names go into the arena.
  */

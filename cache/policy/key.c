@@ -426,6 +426,10 @@ enum err policy_key_purge(const struct purge *p, const struct conf *c, struct ar
     case PURGE_HOST:
         err = purge_host(p->selector, a, &name);
         break;
+    case PURGE_GROUP: /* as intake made it */
+        name = p->selector;
+        err = ERR_OK;
+        break;
     case PURGE_ALL:
         err = ERR_OK;
         break;

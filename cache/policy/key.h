@@ -40,8 +40,8 @@ const struct conf_site *policy_key_site(const struct conf *c, struct span host);
 
 /* A raw purge selector as names in the form of struct policy_key, under this node's sites:
  * url "host/path?query", path "/path?query" (one name per differing site), prefix
- * "host/path" cut nowhere, host "host", tag itself, all: one empty name. A URL whose host no
- * site serves is normalised without site rules. */
+ * "host/path" cut nowhere, host "host", tag and group as they are, all: one empty name. A URL
+ * whose host no site serves is normalised without site rules. */
 NODISCARD enum err policy_key_purge(const struct purge *p, const struct conf *c,
                                     struct arena *a, struct span **out_names,
                                     uint32_t *out_count);

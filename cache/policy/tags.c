@@ -3,18 +3,22 @@
 #include "base/http/structured.h"
 #include "base/purge.h"
 
-static enum err add_once(struct policy_tags *tags, struct span tag)
+_Static_assert(POLICY_TAGS_MAX <= 64, "a bit each");
+
+static enum err add_once(struct policy_tags *tags, struct span tag, bool group)
 {
     if (!tag.len)
         return ERR_OK;
     if (tag.len > PURGE_SELECTOR_MAX) /* no purge could name it */
         return ERR_LIMIT;
-    for (uint32_t i = 0; i < tags->count; i++)
-        if (span_equal(tags->at[i], tag))
-            return ERR_OK;
-    if (tags->count == POLICY_TAGS_MAX)
+    uint32_t i = 0;
+    while (i < tags->count && !span_equal(tags->at[i], tag))
+        i++;
+    if (i == POLICY_TAGS_MAX)
         return ERR_LIMIT;
-    tags->at[tags->count++] = tag;
+    tags->at[i] = tag;
+    tags->count = i < tags->count ? tags->count : i + 1;
+    tags->groups |= (uint64_t)group << i;
     return ERR_OK;
 }
 
@@ -40,7 +44,7 @@ static enum err take_line(const struct http_field *field, struct policy_tags *ta
         size_t at = 0;
         while (at < rest.len && !is_between(rest.ptr[at], (enum http_name)field->id))
             at++;
-        enum err err = add_once(tags, span_trim(span_until(rest, at)));
+        enum err err = add_once(tags, span_trim(span_until(rest, at)), false);
         if (err)
             return err;
         rest = span_from(rest, at < rest.len ? at + 1 : at);
@@ -58,7 +62,7 @@ enum err policy_tags_groups(struct span value, struct arena *a, struct policy_ta
         if (list.at[i].is_inner_list || list.at[i].item.kind != HTTP_SF_STRING)
             return ERR_OK;
     for (uint32_t i = 0; i < list.count; i++) {
-        enum err err = add_once(tags, list.at[i].item.text);
+        enum err err = add_once(tags, list.at[i].item.text, true);
         if (err)
             return err;
     }
@@ -88,6 +92,7 @@ enum err policy_tags(const struct http_fields *f, const struct conf_texts *names
     size_t bytes = 0;
     bool groups = false;
     out->count = 0;
+    out->groups = 0;
     for (uint32_t i = 0; i < f->count; i++) {
         const struct http_field *field = &f->at[i];
         if (!is_configured(names, field->name))

@@ -20,6 +20,7 @@
 struct policy_tags {
     struct span at[POLICY_TAGS_MAX]; /* each once */
     uint32_t count;
+    uint64_t groups; /* bit i: at[i] is one of Cache-Groups */
 };
 
 /* The strings of one field value as RFC 9875 has it: Cache-Groups, Cache-Group-Invalidation. An

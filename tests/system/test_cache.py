@@ -556,6 +556,44 @@ def test_unsafe_method_invalidates_what_it_names(bench, name, value, goes):
     assert is_hit(bench.get(named)) != goes
 
 
+@pytest.mark.parametrize("host, fields, goes", rows(
+    ("of the group", "one.test", [("Cache-Groups", '"news"')], True),
+    ("of many, and a tag", "one.test", [("Cache-Groups", '"a", "news"'), ("xkey", "news")], True),
+    ("of another group", "one.test", [("Cache-Groups", '"new"')], False),
+    ("of none", "one.test", [], False),
+    ("a tag is no group", "one.test", [("Surrogate-Key", "news")], False),
+    ("another host of the site", "two.test", [("Cache-Groups", '"news"')], False),
+))
+def test_group_invalidation_takes_its_group(bench, host, fields, goes):
+    path = bench.serve([(CC, "max-age=60"), *fields])
+    bench.fill(path, host=host)
+    does = bench.serve([("Cache-Group-Invalidation", '"x", "news"')])
+    assert bench.request("POST", does, body=b"x", host="one.test").status == 200
+    assert is_hit(bench.get(path, host=host)) != goes
+    if goes:  # what was fetched afterwards is not older
+        assert is_hit(bench.get(path, host=host))
+
+
+def test_groups_stay_with_a_304_that_names_others(bench):
+    path, version = bench.new_path(), ['"a", "b"']
+
+    @bench.origin.on(path)
+    def answer(x):
+        fields = [(CC, "max-age=0, must-revalidate"), ("ETag", '"e"'),
+                  ("Cache-Groups", version[0])]
+        if x.request.get("if-none-match"):
+            x.respond(304, [(CC, "max-age=60"), ("ETag", '"e"'), ("Surrogate-Key", "a")])
+        else:
+            x.respond(200, fields, b"body")
+
+    bench.fill(path)
+    assert cache_status(bench.get(path))["fwd"] == "stale"
+    assert is_hit(bench.get(path))
+    does = bench.serve([("Cache-Group-Invalidation", '"a"')])
+    assert bench.request("POST", does, body=b"x").status == 200
+    assert not is_hit(bench.get(path))
+
+
 def test_answers_to_post_are_not_stored(bench):
     path = bench.serve([(CC, "max-age=60")])
     for _ in range(2):

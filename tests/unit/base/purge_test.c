@@ -17,6 +17,7 @@ static void names_go_both_ways(void **state)
     enum purge_mode mode;
     assert_false(purge_kind_parse(SPAN(""), &kind));
     assert_false(purge_kind_parse(SPAN("URL"), &kind));
+    assert_false(purge_kind_parse(SPAN("group"), &kind)); /* nobody names it */
     assert_true(purge_mode_parse(SPAN("soft"), &mode) && mode == PURGE_SOFT);
     assert_true(purge_mode_parse(SPAN("hard"), &mode) && mode == PURGE_HARD);
     assert_false(purge_mode_parse(SPAN("softer"), &mode));
@@ -63,6 +64,7 @@ static void shapes(void **state)
         {PURGE_HOST, "a.example?", ERR_SYNTAX, "query"},
         {PURGE_HOST, "", ERR_SYNTAX, "empty"},
         {PURGE_ALL, "", ERR_OK, "nothing to select"},
+        {PURGE_GROUP, "a.example g", ERR_SYNTAX, "in hints alone"},
         {PURGE_ALL, "x", ERR_SYNTAX, "a selector"},
         {(enum purge_kind)0, "x", ERR_SYNTAX, "no kind"},
         {(enum purge_kind)99, "x", ERR_SYNTAX, "unknown kind"},
@@ -73,6 +75,27 @@ static void shapes(void **state)
         if (purge_check(&p) != rows[i].err)
             fail_msg("row %zu %s: %s", i, rows[i].selector, rows[i].why);
     }
+}
+
+static void groups(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *selector;
+        enum err err;
+    } rows[] = {
+        {"a.example g", ERR_OK},      {"a.example g h ", ERR_OK}, {"[::1] g", ERR_OK},
+        {"a.example", ERR_SYNTAX},    {"a.example ", ERR_SYNTAX}, {" g", ERR_SYNTAX},
+        {"a.example/ g", ERR_SYNTAX}, {"", ERR_SYNTAX},           {"a.example g\n", ERR_SYNTAX},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct purge p = {.kind = PURGE_GROUP, .mode = PURGE_HARD};
+        p.selector = span_text(rows[i].selector);
+        if (purge_check_hint(&p) != rows[i].err)
+            fail_msg("row %zu %s", i, rows[i].selector);
+    }
+    struct purge p = {PURGE_TAG, PURGE_HARD, SPAN("t"), SPAN("")};
+    assert_int_equal(purge_check_hint(&p), ERR_OK);
 }
 
 static void limits(void **state)
@@ -101,6 +124,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_go_both_ways),
         cmocka_unit_test(shapes),
+        cmocka_unit_test(groups),
         cmocka_unit_test(limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,6 +178,21 @@ static void hints_there_and_back(void **state)
     buf_clear(&b);
     purge_wire_put_hint(&b, &h);
     assert_int_equal(purge_wire_read_hint(buf_span(&b), &back), ERR_SYNTAX); /* says nothing */
+    h.has_purge = true;
+    h.purge = (struct purge){PURGE_GROUP, PURGE_HARD, SPAN("h g"), SPAN("")};
+    for (int logged = 0; logged < 2; logged++) { /* groups are in no log */
+        h.id = (struct cluster_purge_id){(uint64_t)logged, (uint64_t)logged};
+        buf_clear(&b);
+        purge_wire_put_hint(&b, &h);
+        assert_int_equal(purge_wire_read_hint(buf_span(&b), &back),
+                         logged ? ERR_SYNTAX : ERR_OK);
+    }
+    struct cluster_purge_record r = {
+        .stream = 1, .seq = 1, .node = SPAN("n"), .purge = h.purge};
+    buf_clear(&b);
+    purge_wire_put_record(&b, &r);
+    struct span rest = buf_span(&b);
+    assert_int_equal(purge_wire_next_record(&rest, &r), ERR_SYNTAX);
 }
 
 static void what_a_person_typed(void **state)

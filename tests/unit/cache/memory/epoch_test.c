@@ -33,6 +33,11 @@ static const struct {
     {"path with query", PURGE_PATH, "/x", "", "c.d/x?q", "s", "", false},
     {"tag", PURGE_TAG, "t1", "", "a.b/x", "s", "t1", true},
     {"another tag", PURGE_TAG, "t1", "", "a.b/x", "s", "t2", false},
+    {"group", PURGE_GROUP, "a.b g 1", "", "a.b/x", "s", "group:g 1", true},
+    {"another group", PURGE_GROUP, "a.b g 1", "", "a.b/x", "s", "group:g 2", false},
+    {"group of another host", PURGE_GROUP, "c.b g 1", "", "a.b/x", "s", "group:g 1", false},
+    {"a tag is no group", PURGE_GROUP, "a.b g 1", "", "a.b/x", "s", "g 1", false},
+    {"but a group is a tag", PURGE_TAG, "g 1", "", "a.b/x", "s", "group:g 1", true},
     {"a tag is no url", PURGE_TAG, "a.b/x", "", "a.b/x", "s", "", false},
     {"directory", PURGE_PREFIX, "a.b/d/", "", "a.b/d/x", "s", "", true},
     {"directory itself", PURGE_PREFIX, "a.b/d/", "", "a.b/d/", "s", "", true},
@@ -63,7 +68,8 @@ static struct memory_names names_of(const struct memory_epoch *e, const char *ur
     struct span u = span_text(url);
     size_t slash = 0;
     (void)span_find(u, '/', &slash);
-    *tag_room = memory_epoch_tag(e, span_text(tag));
+    bool group = span_starts(span_text(tag), SPAN("group:"));
+    *tag_room = memory_epoch_tag(e, span_text(group ? tag + 6 : tag), group);
     return (struct memory_names){.url = u,
                                  .host = span_until(u, slash),
                                  .path_query = span_from(u, slash),

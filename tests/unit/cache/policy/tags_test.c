@@ -19,9 +19,10 @@ static const struct {
     {"several lines and fields, each once", "cache-tag: a,b\nxkey: b c\ncache-tag: c,d",
      "a|b|c|d"},
     {"case counts", "xkey: a A", "a|A"},
-    {"groups", "cache-groups: \"a b\", \"c\\\"d\"", "a b|c\"d"},
-    {"groups in two lines", "cache-groups: \"a\"\ncache-groups: \"b\"", "a|b"},
-    {"groups with parameters", "cache-groups: \"a\";x=1", "a"},
+    {"groups", "cache-groups: \"a b\", \"c\\\"d\"", "=a b|=c\"d"},
+    {"groups in two lines", "cache-groups: \"a\"\ncache-groups: \"b\"", "=a|=b"},
+    {"groups with parameters", "cache-groups: \"a\";x=1", "=a"},
+    {"a tag and a group", "cache-tag: a,b\ncache-groups: \"c\", \"a\"", "=a|b|=c"},
     {"a group that is no string spoils all", "cache-groups: \"a\", b", ""},
     {"an inner list too", "cache-groups: \"a\", (\"b\")", ""},
     {"groups that do not parse", "xkey: x\ncache-groups: \"a", "x"},
@@ -41,7 +42,8 @@ static void test_rows(void **state)
         struct http_fields f = lines(&arena, rows[i].response);
         assert_int_equal(policy_tags(&f, &all, &arena, &tags), ERR_OK);
         for (uint32_t k = 0; k < tags.count; k++)
-            assert_true(arena_printf(&arena, &text, "%.*s%s%.*s", SPAN_ARG(text), k ? "|" : "",
+            assert_true(arena_printf(&arena, &text, "%.*s%s%s%.*s", SPAN_ARG(text),
+                                     k ? "|" : "", tags.groups >> k & 1 ? "=" : "",
                                      SPAN_ARG(tags.at[k])));
         ASSERT_SPAN(rows[i].why, text, span_text(rows[i].want));
         arena_fini(&arena);
