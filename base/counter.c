@@ -140,6 +140,8 @@ static const struct counter_info infos[] = {
           "Misses asked of another node, by what came of it."),
     LABEL(COUNTER_PEER_FETCHES_FAILED, "perigee_peer_fetches_total", "result=\"failed\"",
           "Misses asked of another node, by what came of it."),
+    LABEL(COUNTER_PEER_FETCHES_RESUMED, "perigee_peer_fetches_total", "result=\"resumed\"",
+          "Misses asked of another node, by what came of it."),
     LABEL(COUNTER_PEER_REQUESTS_CONTROL, "perigee_peer_requests_total", "kind=\"control\"",
           PEER_REQUESTS),
     PLAIN(COUNTER_H2_CALM, "perigee_h2_calm_total",

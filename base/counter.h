@@ -87,7 +87,8 @@ enum counter {
     COUNTER_PEER_REQUESTS_CONTROL,
     COUNTER_PEER_FETCHES_TAKEN,   /* answers of other nodes */
     COUNTER_PEER_FETCHES_REFUSED, /* that may be older than a purge, or that are none */
-    COUNTER_PEER_FETCHES_FAILED,  /* silent, or broken before a head */
+    COUNTER_PEER_FETCHES_FAILED,  /* silent, or broken */
+    COUNTER_PEER_FETCHES_RESUMED, /* broken in the middle; the rest asked of the origin */
     COUNTER_H2_CALM,              /* connections ended with ENHANCE_YOUR_CALM */
     COUNTER_LOOP_TURNS_OVER_10MS,
     COUNTER_COUNT

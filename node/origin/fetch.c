@@ -9,12 +9,14 @@
 #include "node/origin/balance.h"
 #include "node/origin/errand.h"
 #include "node/origin/failure.h"
+#include "node/origin/resume.h"
 
 #define STATUS_REFUSING 300 /* from here on io_link drops the request's body */
 #define LOG_PER_MINUTE 60
 #define VECTOR_BYTES_MAX 6144 /* of a peer, decoded: 384 streams */
 
-/* ASKING > FILLING > DRAINING > OVER; each may be left out but the last. */
+/* ASKING > FILLING > DRAINING > OVER; each may be left out but the last. While FILLING a link
+ * that is lost may be followed by another one for the rest. */
 enum phase {
     ASKING,   /* no final head yet: attempts may follow one another */
     FILLING,  /* the body goes to the intake */
@@ -52,6 +54,8 @@ struct origin_fetch {
     struct http_fields trailers;
 
     int64_t body_left; /* of the response, as declared; HTTP_LENGTH_UNKNOWN */
+    struct origin_resume resume;
+    bool resuming; /* a peer's body was cut: the rest is the origin's */
     size_t drained;
     int64_t began_ms;
     struct origin_fetch_figures figures;
@@ -202,6 +206,7 @@ static bool make_request(struct origin_fetch *f, struct arena *a, struct http_re
         out->body_bytes = 0;
     return origin_errand_copy_list(&f->errand.request.fields, a, &out->fields) &&
            cache_intake_request_fields(&f->intake, &out->fields, a) &&
+           (!f->resuming || origin_resume_ask(&f->resume, &out->fields, a)) &&
            f->errand.functions->outgoing(f->errand.copy, f->server->conf, out, a);
 }
 
@@ -215,8 +220,8 @@ static struct io_link *start_link(struct origin_fetch *f, const struct http_requ
         .server_name = span_text(c->host),
         /* Who may not ask twice cannot bear a kept connection that turns out to be closed:
          * neither what is not idempotent, nor a body that is given once. */
-        .fresh =
-            f->again || f->has_body || !http_method_is_idempotent(f->errand.request.method),
+        .fresh = f->again || f->resuming || f->has_body ||
+                 !http_method_is_idempotent(f->errand.request.method),
         .connect_ms = f->errand.limits->origin_connect_ms,
         .first_byte_ms = f->errand.limits->origin_first_byte_ms,
         .idle_ms = f->errand.limits->origin_idle_ms,
@@ -231,7 +236,7 @@ static void ask_origin(struct origin_fetch *f)
     struct arena a;
     f->peer = NULL;
     if (!f->again && !pick(f)) {
-        fail(f, CACHE_FAILURE_UNAVAILABLE);
+        fail(f, f->resuming ? CACHE_FAILURE_INCOMPLETE : CACHE_FAILURE_UNAVAILABLE);
         return;
     }
     f->sent = false;
@@ -295,7 +300,7 @@ static void ask_peer(struct origin_fetch *f)
 static void on_attempt(struct io_task *t)
 {
     struct origin_fetch *f = CONTAINER_OF(t, struct origin_fetch, attempt_task);
-    if (f->again ? f->peer != NULL : f->peer_next < f->peers.count)
+    if (!f->resuming && (f->again ? f->peer != NULL : f->peer_next < f->peers.count))
         ask_peer(f);
     else
         ask_origin(f);
@@ -403,7 +408,8 @@ static void on_sending(void *user)
 {
     struct origin_fetch *f = user;
     f->sent = true;
-    cache_intake_sent(&f->intake, f->loop->now_s);
+    if (!f->resuming) /* the rest is as old as the beginning */
+        cache_intake_sent(&f->intake, f->loop->now_s);
     if (f->has_body && f->body_over) /* an empty one, ended before there was a link */
         io_link_body_end(f->link, &f->trailers);
     else
@@ -456,6 +462,7 @@ static void take_response(struct origin_fetch *f, const struct http_response *r)
         counter_add(COUNTER_PEER_FETCHES_TAKEN, 1);
         must(span_copy(span_text(f->peer->id), f->figures.peer, sizeof(f->figures.peer)) ==
              ERR_OK);
+        origin_resume_begin(&f->resume, r, f->loop->now_s, &f->errand.arena);
     }
     f->phase = FILLING;
     if (take == CACHE_TAKE_DONE)
@@ -464,9 +471,37 @@ static void take_response(struct origin_fetch *f, const struct http_response *r)
         leave_if_done(f);
 }
 
+/* Of an origin that was asked for the rest. */
+static void take_rest(struct origin_fetch *f, const struct http_response *r)
+{
+    if (r->status < 200 && r->status != 101)
+        return;
+    if (!origin_resume_fits(&f->resume, r)) {
+        fail(f, CACHE_FAILURE_INCOMPLETE);
+        return;
+    }
+    f->body_left = r->body_bytes;
+}
+
+/* True: the origin is asked for what is missing. */
+static bool resume(struct origin_fetch *f)
+{
+    if (!origin_resume_may(&f->resume) || !cache_intake_wanted(&f->intake))
+        return false;
+    f->resuming = true;
+    f->again = false;
+    counter_add(COUNTER_PEER_FETCHES_RESUMED, f->peer != NULL);
+    io_loop_soon(f->loop, &f->attempt_task, on_attempt);
+    return true;
+}
+
 static void on_response(void *user, struct http_response *r, struct arena *a)
 {
     struct origin_fetch *f = user;
+    if (f->resuming) {
+        take_rest(f, r);
+        return;
+    }
     if (f->peer) {
         io_timer_set(&f->sign, 0);
         origin_peer_answered(f->peer);
@@ -504,7 +539,7 @@ static void on_body(void *user, struct span bytes)
         }
         return;
     }
-    enum err e = cache_intake_body(&f->intake, bytes);
+    enum err e = cache_intake_body(&f->intake, origin_resume_take(&f->resume, bytes));
     if (e == ERR_AGAIN)
         io_link_pause(f->link);
     else if (e != ERR_OK)
@@ -534,6 +569,8 @@ static void on_ended(void *user, enum io_link_failure why, bool reused, bool ans
             break;
         }
         note_error(f, why);
+        if (resume(f))
+            return;
         cache_intake_fail(&f->intake, origin_failure_of(why, true), f->loop->now_s);
         break;
     case DRAINING: /* nobody minds how */

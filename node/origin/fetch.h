@@ -7,7 +7,8 @@
  *
  * What other nodes may have is asked of them first (origin/peers.h): who is silent, breaks,
  * says what is no answer, or what may be older than a purge that this node knows
- * (cache/peer.h), is passed over, and the origin has the last word.
+ * (cache/peer.h), is passed over, and the origin has the last word: of the rest of a body, too,
+ * that a node began and did not end (origin/resume.h).
  *
  * Thread: its loop's.
  * Owns: itself, an arena, the link, the intake, counts on origin and setup; freed when the

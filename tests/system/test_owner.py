@@ -172,6 +172,67 @@ def test_dead_owner_costs_a_fetch(crew, origin):
     assert sum(asked.values()) <= most(crew, OBJECTS) + 2, sum(asked.values())
 
 
+class Slow:
+    """A body that stops in the middle for whoever asks for all of it, until it is let go."""
+
+    def __init__(self, origin):
+        self.body, self.go, self.rests = os.urandom(1 << 20), threading.Event(), []
+        origin.handlers["*"] = (self.answer, True)
+
+    def answer(self, x):
+        fields = [*FRESH, ("ETag", '"v"')]
+        asked = re.match(r"bytes=(\d+)-$", x.request.get("range") or "")
+        if asked and x.request.get("if-range") == '"v"':
+            at = int(asked[1])
+            self.rests.append(at)
+            x.respond(206, [*fields, ("Content-Range", "bytes %d-%d/%d" % (
+                at, len(self.body) - 1, len(self.body)))], self.body[at:])
+            return
+        x.head(200, [*fields, ("Content-Length", len(self.body))])
+        x.send(self.body[:len(self.body) // 2])
+        assert self.go.wait(60)
+        x.send(self.body[len(self.body) // 2:])
+
+
+def read_until(sock, data, count):
+    while len(data) < count:
+        piece = sock.recv(65536)
+        if not piece:
+            break
+        data += piece
+    return data
+
+
+def objects_asked(node):
+    return gossip.metric(node, 'perigee_peer_requests_total{kind="object"}')
+
+
+def test_owner_that_dies_within_a_body(crew, origin):
+    """The rest is the origin's; the client does not see it."""
+    serve_all(origin)
+    wait_met(crew)
+    slow = Slow(origin)
+    for i in range(40):
+        before = {name: objects_asked(crew[name]) for name in ("n2", "n3")}
+        with harness.connect(crew["n1"].http_port) as sock:
+            sock.sendall(b"GET /die/%d HTTP/1.1\r\nHost: localhost\r\n"
+                         b"Connection: close\r\n\r\n" % i)
+            data = read_until(sock, b"", len(slow.body) // 3)
+            owners = [name for name in before if objects_asked(crew[name]) > before[name]]
+            if owners:
+                crew[owners[0]].kill()
+            slow.go.set()
+            data = read_until(sock, data, 1 << 30)
+        assert data.partition(b"\r\n\r\n")[2] == slow.body
+        if owners:
+            break
+        slow.go.clear()
+    assert owners and len(slow.rests) == 1 and len(slow.body) // 3 <= slow.rests[0] + 65536
+    assert peers_metric(crew["n1"], "resumed") == 1
+    got = crew["n1"].get("/die/%d" % i)  # and it was stored as if nothing had been
+    assert got.body == slow.body and "hit" in got.get("cache-status")
+
+
 def test_frozen_owner_costs_a_deadline(crew, origin):
     serve_all(origin)
     wait_met(crew)

@@ -175,13 +175,13 @@ static enum err srv_read(void *user, int32_t id, char *out, size_t room, size_t 
     }
     if (s->stuck)
         return ERR_AGAIN;
+    if (s->short_of && s->left == 0)
+        return ERR_CORRUPT;
     memset(out, 'h', n);
     s->left -= n;
     *out_len = n;
-    if (s->left > 0)
+    if (s->left > 0 || s->short_of)
         return ERR_OK;
-    if (s->short_of)
-        return ERR_CORRUPT;
     if (s->trailers)
         *trailers = (struct http_fields){.at = &field, .count = 1, .room = 1};
     return ERR_CLOSED;

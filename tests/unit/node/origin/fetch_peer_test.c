@@ -44,7 +44,7 @@ static int close_all(void **state)
     return stage_close(state);
 }
 
-static struct http_field fields[3];
+static struct http_field fields[4];
 
 /* The other node answers with this vector (NULL: without one). */
 static void other_says(const char *vector)
@@ -54,7 +54,13 @@ static void other_says(const char *vector)
     fields[1] = field_of("surrogate-key", "news");
     fields[1].id = HTTP_NAME_SURROGATE_KEY;
     fields[2] = field_of(ORIGIN_PEER_VECTOR, vector ? vector : "");
-    other.fields = (struct http_fields){.at = fields, .count = vector ? 3 : 2, .room = 3};
+    other.fields = (struct http_fields){.at = fields, .count = vector ? 3 : 2, .room = 4};
+}
+
+static void other_bears(const char *etag)
+{
+    fields[3] = (struct http_field){SPAN("etag"), span_text(etag), HTTP_NAME_ETAG};
+    other.fields.count = 4;
 }
 
 static void fetch(struct asked *a, const char *target)
@@ -196,6 +202,137 @@ static void test_what_it_does_not_know(void **state)
     }
 }
 
+static char got[32];
+static size_t got_len;
+
+static enum err read_some(struct asked *a)
+{
+    enum err end;
+    struct span piece = client_read(a->client, &end);
+    assert_true(got_len + piece.len <= sizeof got);
+    memcpy(got + got_len, piece.ptr, piece.len);
+    got_len += piece.len;
+    return end;
+}
+
+static enum err read_all(struct asked *a)
+{
+    enum err end;
+    UNTIL((end = read_some(a)) != ERR_AGAIN);
+    return end;
+}
+
+/* Of a body of ten octets it sends five. */
+static void test_it_dies_in_the_middle(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why, *etag, *said; /* by the origin; NULL: it is not asked */
+        bool whole;
+    } rows[] = {
+#define HTTP "HTTP/1.1 "
+#define REST "\r\nContent-Length: 5\r\nContent-Range: bytes 5-9/10\r\n\r\nHHHHH"
+#define ALL "\r\nContent-Length: 10\r\n\r\nxxxxxHHHHH"
+        {"the rest", "\"1\"", HTTP "206 Partial Content\r\nETag: \"1\"" REST, true},
+        {"the whole again", "\"1\"", HTTP "200 OK\r\nETag: \"1\"" ALL, true},
+        {"after a hint", "\"1\"",
+         HTTP "103 Early Hints\r\n\r\n" HTTP "200 OK\r\nETag: \"1\"" ALL, true},
+        {"a part of another thing", "\"1\"", HTTP "206 Partial Content\r\nETag: \"2\"" REST,
+         false},
+        {"another thing", "\"1\"", HTTP "200 OK\r\nETag: \"2\"" ALL, false},
+        {"an error", "\"1\"", HTTP "500 No\r\nETag: \"1\"" ALL, false},
+        {"another protocol", "\"1\"", HTTP "101 Switch\r\n\r\n", false},
+        {"no HTTP", "\"1\"", "what?\r\n\r\n", false},
+        {"nobody can tell", "W/\"1\"", NULL, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct asked a;
+        uint64_t resumed = counter_sum(COUNTER_PEER_FETCHES_RESUMED);
+        unsigned accepted = servers[0].accepted;
+        other_says("");
+        other_bears(rows[i].etag);
+        fetch(&a, "/cut");
+        assert_int_equal(asked_head(&a), MEMORY_HEAD_READY);
+        if (rows[i].said) {
+            server_asked(&servers[0]);
+            assert_true(server_holds(&servers[0], "\r\nrange: bytes=5-\r\n"));
+            assert_true(server_holds(&servers[0], "\r\nif-range: \"1\"\r\n"));
+            server_say(&servers[0], rows[i].said);
+        }
+        got_len = 0;
+        enum err end = read_all(&a);
+        struct span want = rows[i].whole ? SPAN("hhhhhHHHHH") : SPAN("hhhhh");
+        if (end != (rows[i].whole ? ERR_CLOSED : ERR_SYS) ||
+            !span_equal(span_of(got, got_len), want))
+            fail_msg("%s: %.*s, %s", rows[i].why, (int)got_len, got, err_text(end));
+        UNTIL(fetches.count == 0);
+        assert_int_equal(servers[0].accepted - accepted, rows[i].said != NULL);
+        assert_int_equal(counter_sum(COUNTER_PEER_FETCHES_RESUMED) - resumed,
+                         rows[i].said != NULL);
+        assert_int_equal(atomic_load(&peers->at[0]->open), 0);
+        asked_close(&a);
+        server_hang_up(&servers[0]);
+        if (rows[i].whole) { /* and is stored as any other */
+            asked_open(&a, HTTP_GET, "/cut", CACHE_HIT);
+            asked_close(&a);
+            scene_purge(&scene, PURGE_URL, PURGE_HARD, "http://h.x/cut");
+        }
+    }
+}
+
+/* The server that was asked for the rest goes, too: the next one, from where it went. */
+static void test_the_rest_is_cut_again(void **state)
+{
+    (void)state;
+    struct asked a;
+    stage_origin(2, 1);
+    other_says("");
+    other_bears("\"1\"");
+    for (unsigned alive = 2; alive-- > 0;) {
+        fetch(&a, "/cut");
+        assert_int_equal(asked_head(&a), MEMORY_HEAD_READY);
+        UNTIL(try_accept(&servers[0]) || try_accept(&servers[1]));
+        struct server *first = &servers[servers[0].fd < 0];
+        struct server *second = &servers[servers[0].fd >= 0];
+        UNTIL(has_head(first));
+        server_say(first, "HTTP/1.1 206 P\r\nETag: \"1\"\r\nContent-Length: 5\r\n"
+                          "Content-Range: bytes 5-9/10\r\n\r\nHH");
+        got_len = 0;
+        UNTIL(((void)read_some(&a), got_len == 7));
+        server_hang_up(first);
+        server_asked(second);
+        assert_true(server_holds(second, "\r\nrange: bytes=7-\r\n"));
+        if (alive)
+            server_say(second, "HTTP/1.1 200 OK\r\nETag: \"1\"\r\n"
+                               "Content-Length: 10\r\n\r\n0123456789");
+        else
+            server_hang_up(second);
+        assert_int_equal(read_all(&a), alive ? ERR_CLOSED : ERR_SYS);
+        assert_true(
+            span_equal(span_of(got, got_len), alive ? SPAN("hhhhhHH789") : SPAN("hhhhhHH")));
+        UNTIL(fetches.count == 0);
+        asked_close(&a);
+        server_hang_up(second);
+        scene_purge(&scene, PURGE_URL, PURGE_HARD, "http://h.x/cut");
+    }
+}
+
+/* Who reads leaves before the origin answers. */
+static void test_nobody_waits_for_the_rest(void **state)
+{
+    (void)state;
+    struct asked a;
+    other_says("");
+    other_bears("\"1\"");
+    fetch(&a, "/cut");
+    assert_int_equal(asked_head(&a), MEMORY_HEAD_READY);
+    server_asked(&servers[0]);
+    origin_fetch_cancel_all(&fetches);
+    UNTIL(fetches.count == 0);
+    server_left(&servers[0]);
+    asked_close(&a);
+}
+
 /* A kept connection that it had closed is not its fault. */
 static void test_kept_connection_that_went(void **state)
 {
@@ -234,6 +371,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_origin_has_the_last_word, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_nobody_there, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_what_it_does_not_know, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_it_dies_in_the_middle, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_the_rest_is_cut_again, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_nobody_waits_for_the_rest, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_kept_connection_that_went, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_cancelled, open_all, close_all),
     };
