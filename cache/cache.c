@@ -142,7 +142,7 @@ enum err cache_open(const struct cache_conf *conf, struct cache **out)
 #endif
     if (c->tier.store && !memory_warm_read(&c->tier))
         c->warm = memory_warm_start(&c->tier);
-    c->sweep = memory_sweep_create(&c->tier);
+    c->sweep = memory_sweep_create(&c->tier, &conf->confs);
     c->tier.encoder = memory_encoder_create(&c->tier, cpus() > 2 ? ENCODERS : 1);
     cache_set_variants(c, &conf->cache->variants);
     *out = c;
@@ -241,6 +241,11 @@ enum err cache_purge_numbered(struct cache *c, const struct purge *p, const stru
     numbered(user, no);
     *out_apply_no = no;
     return cache_purge(c, p, no, conf);
+}
+
+void cache_rename(struct cache *c)
+{
+    memory_epoch_rename(c->tier.epoch);
 }
 
 void cache_keep_purges(struct cache *c, uint64_t from)

@@ -10,6 +10,7 @@
 
 #include "base/letter.h"
 #include "base/purge.h"
+#include "cache/memory/sweep.h"
 #include "conf/conf.h"
 
 struct cache;
@@ -25,6 +26,7 @@ struct cache_conf {
     void (*invalidated)(void *user, const struct purge *p, uint64_t apply_no);
     void *user;
     unsigned reader_threads; /* 0: default */
+    struct memory_sweep_confs confs;
 };
 
 /* ERR_REFUSED: the folder belongs to a running process (logged clearly). A store that cannot
@@ -67,6 +69,8 @@ NODISCARD enum err cache_purge_numbered(struct cache *c, const struct purge *p,
                                         const struct conf *conf,
                                         void (*numbered)(void *user, uint64_t apply_no),
                                         void *user, uint64_t *out_apply_no);
+/* Another configuration, by which an object may be of another site: before its purges. */
+void cache_rename(struct cache *c);
 /* Names purged from this number on stay known, though no object here needs them: a peer's
  * answer may have them (cache/intake.h). 0: none. Control, before cache_tick. */
 void cache_keep_purges(struct cache *c, uint64_t from);

@@ -65,6 +65,7 @@ struct node {
     atomic_uint told;           /* invalidations on their way to control (node/spread.c) */
     atomic_ullong untold;       /* those for which there was no room */
     struct node_peers *peers;   /* NULL: no cluster, or stopping */
+    struct setup *sweeping;     /* held for the cache's sweep; NULL: none */
     struct node_load load;
     struct node_crowd crowd;
     struct front_log_sink *log; /* NULL: no access log */

@@ -134,6 +134,7 @@ static void rename_recent(void *user, const struct cluster_purge_record *r, bool
 void node_purges_rename(struct node_purges *p, const struct conf *conf)
 {
     struct replaying replay = {.cache = p->cache, .conf = conf};
+    cache_rename(p->cache);
     enum err err =
         p->disk ? cluster_purge_disk_replay(p->disk, replay_one, &replay) : ERR_CLOSED;
     /* A replay reads the disk; what is on its way there is in the list. */

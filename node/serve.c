@@ -107,6 +107,7 @@ static bool open_cache(struct node *n)
                                .purge_log_id = span_of(log->log_id, sizeof log->log_id),
                                .control = &n->loop->mailbox,
                                .invalidated = conf->cluster.on ? node_spread_invalidated : NULL,
+                               .confs = {node_spread_conf_hold, node_spread_conf_drop, n},
                                .user = n};
     if (cache_open(&cache, &n->cache) != ERR_OK)
         return false;

@@ -52,6 +52,23 @@ uint32_t node_spread_confs(void *node, const struct conf **out, uint32_t max)
     return count;
 }
 
+const struct conf *node_spread_conf_hold(void *node)
+{
+    struct node *n = node;
+    must(!n->sweeping);
+    if (n->swaps)
+        return NULL;
+    n->sweeping = setup_hold(n->setup);
+    return n->sweeping->conf;
+}
+
+void node_spread_conf_drop(void *node)
+{
+    struct node *n = node;
+    setup_drop(n->sweeping);
+    n->sweeping = NULL;
+}
+
 /* --- what unsafe methods and groups made unusable here --- */
 
 struct told {

@@ -14,6 +14,10 @@ extern const struct node_purges_peers node_spread;
 /* The setup in force first, then those that workers may still have. */
 uint32_t node_spread_confs(void *node, const struct conf **out, uint32_t max);
 
+/* For the cache's sweep: the setup in force, unless workers may have another (NULL). */
+const struct conf *node_spread_conf_hold(void *node);
+void node_spread_conf_drop(void *node);
+
 /* For cache_conf, with the node as `user`: others hear of it, at most NODE_SPREAD_TOLD of them
  * wait for control at a time (more are in effect here alone). Any thread. */
 void node_spread_invalidated(void *node, const struct purge *p, uint64_t apply_no);

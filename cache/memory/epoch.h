@@ -79,9 +79,14 @@ uint64_t memory_epoch_tag(const struct memory_epoch *e, struct span tag, bool gr
 enum memory_purged memory_epoch_check(struct memory_epoch *e, const struct memory_names *n,
                                       uint64_t fill_no, atomic_ullong *memo);
 /* Names whose numbers are all <= `no` leave: nothing older than `no` that they match is left
- * anywhere, on disk neither (docs/purge.md, Fences). Purges of everything stay, and names for
- * one site: whoever sweeps does not know an object's site. How many left. */
-unsigned memory_epoch_forget(struct memory_epoch *e, uint64_t no);
+ * anywhere, on disk neither (docs/purge.md, Fences). Purges of everything stay; names for one
+ * site, too, unless `sites`: whoever swept knew each object's site. None leaves when there was
+ * a _rename since `renames`. How many left. */
+unsigned memory_epoch_forget(struct memory_epoch *e, uint64_t no, uint64_t renames, bool sites);
+/* Another configuration: objects may be of other sites from now on, and of their old ones after
+ * the next. Names for one site that were purged so far stay as long as this table. */
+void memory_epoch_rename(struct memory_epoch *e);
+uint64_t memory_epoch_renames(const struct memory_epoch *e);
 /* Names with a number from this one on do not leave (0: none is kept). */
 void memory_epoch_keep(struct memory_epoch *e, uint64_t from);
 /* Names with numbers up to this one may have left. To be asked after a check that found
@@ -92,7 +97,8 @@ uint64_t memory_epoch_swept(const struct memory_epoch *e);
 
 struct memory_epoch_figures {
     uint64_t names, prefixes, apply_no;
-    uint64_t kept; /* of names and prefixes: those that no sweep forgets */
+    uint64_t scoped;  /* of names and prefixes: those for one site */
+    uint64_t staying; /* of these: those that no sweep forgets */
 };
 void memory_epoch_figures(const struct memory_epoch *e, struct memory_epoch_figures *out);
 /* Does the purge name it? For counting; no numbers. */

@@ -26,19 +26,23 @@ struct memory_sweep {
     atomic_bool under_way, stop;
     atomic_uint orders; /* at the store */
     int64_t next_ms;    /* by the tick */
+    struct memory_sweep_confs confs;
+    const struct conf *conf; /* held for the pass; NULL: none */
 };
 
 static void pass_letter(struct letter *l)
 {
     struct memory_sweep *s = CONTAINER_OF(l, struct memory_sweep, letter);
-    (void)memory_sweep_pass(s);
+    (void)memory_sweep_pass(s, s->conf);
     atomic_store(&s->under_way, false);
 }
 
-struct memory_sweep *memory_sweep_create(struct memory_tier *t)
+struct memory_sweep *memory_sweep_create(struct memory_tier *t,
+                                         const struct memory_sweep_confs *confs)
 {
     struct memory_sweep *s = must_alloc(sizeof(*s));
     s->tier = t;
+    s->confs = *confs;
     struct letter_crew_conf conf = {.name = "sweep", .threads = 1, .idle = true};
     s->crew = letter_crew_create(&conf);
     return s;
@@ -57,6 +61,13 @@ static void wait_orders(struct memory_sweep *s, unsigned left)
         nap();
 }
 
+static void drop_conf(struct memory_sweep *s)
+{
+    if (s->conf)
+        s->confs.drop(s->confs.user);
+    s->conf = NULL;
+}
+
 void memory_sweep_destroy(struct memory_sweep *s)
 {
     if (!s)
@@ -64,19 +75,25 @@ void memory_sweep_destroy(struct memory_sweep *s)
     atomic_store(&s->stop, true);
     letter_crew_destroy(s->crew);
     wait_orders(s, 0);
+    drop_conf(s);
     free(s);
 }
 
 void memory_sweep_tick(struct memory_sweep *s, int64_t now_ms)
 {
     struct memory_epoch_figures f;
-    if (now_ms < s->next_ms || atomic_load(&s->under_way))
+    if (atomic_load(&s->under_way))
+        return;
+    drop_conf(s);
+    if (now_ms < s->next_ms)
         return;
     s->next_ms = now_ms + MEMORY_SWEEP_MS;
     memory_epoch_figures(s->tier->epoch, &f);
-    if (f.names + f.prefixes <= f.kept ||
+    if (f.names + f.prefixes <= (s->confs.hold ? f.staying : f.scoped) ||
         atomic_load_explicit(&s->tier->scanning, memory_order_relaxed))
         return;
+    if (s->confs.hold && f.scoped > f.staying)
+        s->conf = s->confs.hold(s->confs.user);
     atomic_store(&s->under_way, true);
     letter_crew_post(s->crew, &s->letter, pass_letter);
 }
@@ -160,6 +177,7 @@ static void order_mark(struct memory_sweep *s, struct hash128 key, const struct 
 
 struct ram_pass {
     struct memory_sweep *sweep;
+    const struct conf *conf;
     struct arena arena;
     struct memory_object *dead[RAM_STEP]; /* held */
     unsigned dead_count;
@@ -167,13 +185,21 @@ struct ram_pass {
     bool older_fills;
 };
 
-static enum memory_purged judge(struct memory_sweep *s, struct arena *a, struct span key_text,
-                                const uint64_t *tags, uint32_t tag_count, uint64_t fill_no)
+static struct span site_of(const struct conf *conf, struct span host)
+{
+    const struct conf_site *site = conf ? policy_key_site(conf, host) : NULL;
+    return site ? span_text(site->name) : (struct span){0};
+}
+
+static enum memory_purged judge(struct memory_sweep *s, const struct conf *conf,
+                                struct arena *a, struct span key_text, const uint64_t *tags,
+                                uint32_t tag_count, uint64_t fill_no)
 {
     struct memory_names n;
     arena_reset(a);
     if (!memory_object_names(key_text, a, &n))
         return MEMORY_PURGED_NOT;
+    n.site = site_of(conf, n.host);
     n.tags = tags;
     n.tag_count = tag_count;
     n.without_all = true;
@@ -191,7 +217,8 @@ static void see_ram(void *context, const struct memory_seen *seen)
     if (seen->kind != MEMORY_OBJECT)
         return;
     struct memory_object *o = seen->object;
-    switch (judge(p->sweep, &p->arena, o->key_text, o->tag_hash, o->tag_count, o->fill_no)) {
+    switch (judge(p->sweep, p->conf, &p->arena, o->key_text, o->tag_hash, o->tag_count,
+                  o->fill_no)) {
     case MEMORY_PURGED_NOT:
         break;
     case MEMORY_PURGED_SOFT: /* its record, if there is one, is marked as the disk is swept */
@@ -219,11 +246,13 @@ static void let_go(struct memory_sweep *s, struct memory_object *o)
 }
 
 /* False: stopped. *out_older: fills from before `no` are under way. */
-static bool sweep_ram(struct memory_sweep *s, uint64_t no, bool *out_older)
+static bool sweep_ram(struct memory_sweep *s, const struct conf *conf, uint64_t no,
+                      bool *out_older)
 {
     struct ram_pass *p = must_alloc(sizeof(*p));
     struct memory_walk w = {0, 0};
     p->sweep = s;
+    p->conf = conf;
     p->no = no;
     arena_init(&p->arena, NAMES_BYTES);
     bool more = true;
@@ -243,6 +272,7 @@ static bool sweep_ram(struct memory_sweep *s, uint64_t no, bool *out_older)
 
 struct disk_pass {
     struct memory_sweep *sweep;
+    const struct conf *conf;
     struct arena arena;
 };
 
@@ -252,7 +282,8 @@ static void see_record(void *context, struct hash128 key, const struct store_rec
     struct memory_sweep *s = d->sweep;
     if (r->kind != STORE_OBJECT || r->rep_count == 0)
         return;
-    enum memory_purged is = judge(s, &d->arena, r->key, r->tag_hash, r->tag_count, r->fill_no);
+    enum memory_purged is =
+        judge(s, d->conf, &d->arena, r->key, r->tag_hash, r->tag_count, r->fill_no);
     if (is == MEMORY_PURGED_NOT ||
         (is == MEMORY_PURGED_SOFT && (r->flags & STORE_RECORD_STALE)))
         return;
@@ -281,11 +312,11 @@ static void see_record(void *context, struct hash128 key, const struct store_rec
     wait_orders(s, ORDERS_MAX);
 }
 
-static bool sweep_disk(struct memory_sweep *s)
+static bool sweep_disk(struct memory_sweep *s, const struct conf *conf)
 {
     if (!s->tier->store)
         return true;
-    struct disk_pass d = {.sweep = s};
+    struct disk_pass d = {.sweep = s, .conf = conf};
     struct store_walk w = {.last = {UINT64_MAX, UINT64_MAX}};
     arena_init(&d.arena, NAMES_BYTES);
     enum err e = ERR_OK;
@@ -295,18 +326,19 @@ static bool sweep_disk(struct memory_sweep *s)
     return e == ERR_CLOSED;
 }
 
-bool memory_sweep_pass(struct memory_sweep *s)
+bool memory_sweep_pass(struct memory_sweep *s, const struct conf *conf)
 {
+    uint64_t renames = memory_epoch_renames(s->tier->epoch);
     uint64_t no = memory_epoch_now(s->tier->epoch);
     bool older = false, now_older = false;
-    if (!sweep_ram(s, no, &older) || !sweep_disk(s))
+    if (!sweep_ram(s, conf, no, &older) || !sweep_disk(s, conf))
         return false;
     wait_orders(s, 0);
     /* Again, for what began before and has not ended yet. */
-    if (!sweep_ram(s, no, &now_older) || now_older)
+    if (!sweep_ram(s, conf, no, &now_older) || now_older)
         return false;
     wait_orders(s, 0);
-    return memory_epoch_forget(s->tier->epoch, no) > 0;
+    return memory_epoch_forget(s->tier->epoch, no, renames, conf != NULL) > 0;
 }
 
 /* --- counting --- */
@@ -338,8 +370,7 @@ static void count_one(struct counting *c, struct span key_text, const uint64_t *
     arena_reset(&c->arena);
     if (!memory_object_names(key_text, &c->arena, &n))
         return;
-    const struct conf_site *site = c->conf ? policy_key_site(c->conf, n.host) : NULL;
-    n.site = site ? span_text(site->name) : (struct span){0};
+    n.site = site_of(c->conf, n.host);
     n.tags = tags;
     n.tag_count = tag_count;
     c->count += is_named(c, &n) &&

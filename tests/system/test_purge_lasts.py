@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+import gossip
 import harness
 from cache_bench import Bench, is_hit
 
@@ -165,3 +166,26 @@ def test_purge_while_the_store_is_scanned(bench):
     with bench.node.http() as client:
         for number in range(0, count, 10):
             assert client.get("/s%d" % number, host="www.test").body == b"new"
+
+
+def test_names_for_one_site_are_swept(bench):
+    """They leave the table with what they name, and come back with the log, and no more than that."""
+    def names():
+        return gossip.metric(bench.node, "perigee_purge_names")
+
+    def variants():
+        return bench.node.admin(
+            "GET", "/v1/cache?url=http://www.test" + path).json["variants"]
+
+    path = bench.serve([*LASTS, ("Surrogate-Key", "t")])
+    bench.fill(path, host="www.test")
+    purge(bench, "tag", "t", site="all")  # another site's
+    purge(bench, "tag", "t", site="www")
+    assert names() == 2
+    harness.wait_until(lambda: names() == 0, "they are swept", 120)  # by a thread that may starve
+    assert not variants()
+    assert not is_hit(bench.get(path, host="www.test")) and is_hit(bench.get(path, host="www.test"))
+    assert bench.node.restart() == 0
+    assert names() == 2 and is_hit(bench.get(path, host="www.test"))
+    purge(bench, "tag", "t", site="www")
+    assert not is_hit(bench.get(path, host="www.test"))

@@ -230,7 +230,7 @@ static void test_forgotten_names(void **state)
     struct memory_epoch *e = s.cache->tier.epoch;
     uint64_t no = purge(&s, PURGE_URL, PURGE_HARD, "http://h.x/x");
     cache_keep_purges(s.cache, no);
-    assert_int_equal(memory_epoch_forget(e, no), 0);
+    assert_int_equal(memory_epoch_forget(e, no, memory_epoch_renames(e), false), 0);
     struct client *c = client_ask(&s, HTTP_GET, "/x", "");
     struct client *d = client_ask(&s, HTTP_GET, "/y", "");
     client_open(c);
@@ -240,7 +240,7 @@ static void test_forgotten_names(void **state)
     cache_intake_from_peer(&c->intake, no);
     assert_int_equal(client_respond(c, 200, FRESH, 4), CACHE_TAKE_REFUSED);
     cache_keep_purges(s.cache, 0);
-    assert_int_equal(memory_epoch_forget(e, no), 1);
+    assert_int_equal(memory_epoch_forget(e, no, memory_epoch_renames(e), false), 1);
     assert_int_equal(client_respond(c, 200, FRESH, 4), CACHE_TAKE_REFUSED);
     cache_intake_from_peer(&d->intake, no); /* whatever it was, it may have named this one */
     assert_int_equal(client_respond(d, 200, FRESH, 4), CACHE_TAKE_REFUSED);

@@ -207,7 +207,7 @@ static void test_growth_and_forgetting(void **state)
             struct memory_names n = names_of(e, url, "s", "", &tag);
             assert_int_equal(memory_epoch_check(e, &n, FIRST, NULL), MEMORY_PURGED_HARD);
         }
-        (void)memory_epoch_forget(e, middle);
+        (void)memory_epoch_forget(e, middle, memory_epoch_renames(e), false);
         memory_epoch_figures(e, &f);
         assert_int_equal(f.names, COUNT - COUNT / 2 - 1);
         print_url(url, round * COUNT);
@@ -220,7 +220,7 @@ static void test_growth_and_forgetting(void **state)
         print_url(url, round * COUNT);
         purge_url(e, url, memory_epoch_reserve(e));
         assert_int_equal(memory_epoch_check(e, &gone, FIRST, NULL), MEMORY_PURGED_HARD);
-        (void)memory_epoch_forget(e, memory_epoch_now(e));
+        (void)memory_epoch_forget(e, memory_epoch_now(e), memory_epoch_renames(e), false);
         memory_epoch_figures(e, &f);
         assert_int_equal(f.names, 0);
     }
@@ -249,7 +249,9 @@ static void test_too_many_prefixes_widen(void **state)
     assert_int_equal(memory_epoch_check(e, &other, FIRST, NULL), MEMORY_PURGED_NOT);
     struct memory_names listed = names_of(e, "a.b/100003", "s", "", &tag);
     assert_int_equal(memory_epoch_check(e, &listed, FIRST, NULL), MEMORY_PURGED_HARD);
-    assert_int_equal(memory_epoch_forget(e, memory_epoch_now(e)), MEMORY_EPOCH_PREFIXES + 1);
+    assert_int_equal(
+        memory_epoch_forget(e, memory_epoch_now(e), memory_epoch_renames(e), false),
+        MEMORY_EPOCH_PREFIXES + 1);
     assert_int_equal(memory_epoch_check(e, &listed, FIRST, NULL), MEMORY_PURGED_NOT);
     memory_epoch_destroy(e);
 }
@@ -341,22 +343,110 @@ static void test_names_for_one_site_are_not_forgotten(void **state)
         struct memory_names n = names_of(e, "a.b/x", "s", "t1", &tag);
         memory_epoch_apply(e, &p, memory_epoch_reserve(e));
         purge_url(e, "c.d/", memory_epoch_reserve(e));
-        assert_int_equal(memory_epoch_forget(e, memory_epoch_now(e)), 1);
+        assert_int_equal(
+            memory_epoch_forget(e, memory_epoch_now(e), memory_epoch_renames(e), false), 1);
         assert_int_equal(memory_epoch_check(e, &n, FIRST, NULL), MEMORY_PURGED_HARD);
         assert_int_equal(memory_epoch_swept(e), FIRST);
         memory_epoch_figures(e, &f);
         assert_int_equal(f.names + f.prefixes, 1);
-        assert_int_equal(f.kept, 1);
+        assert_int_equal(f.scoped, 1);
         /* also when the table gpurges */
         for (int k = 0; k < 5000; k++) {
             char url[32];
             print_url(url, k);
             purge_url(e, url, memory_epoch_reserve(e));
         }
-        (void)memory_epoch_forget(e, memory_epoch_now(e));
+        (void)memory_epoch_forget(e, memory_epoch_now(e), memory_epoch_renames(e), false);
         assert_int_equal(memory_epoch_check(e, &n, FIRST, NULL), MEMORY_PURGED_HARD);
         memory_epoch_destroy(e);
     }
+}
+
+static void apply_for(struct memory_epoch *e, enum purge_kind kind, const char *text,
+                      const char *site, uint64_t no)
+{
+    struct span name = span_text(text);
+    struct memory_purge p = purge_of(kind, PURGE_HARD, &name, site);
+    memory_epoch_apply(e, &p, no);
+}
+
+/* A sweep that knows it: they leave like others. */
+static void test_names_for_one_site_leave(void **state)
+{
+    (void)state;
+    static const struct {
+        enum purge_kind kind;
+        const char *name;
+    } purges[] = {{PURGE_URL, "a.b/x"}, {PURGE_TAG, "t1"},       {PURGE_PREFIX, "a.b/"},
+                  {PURGE_HOST, "a.b"},  {PURGE_PREFIX, "a.b/x"}, {PURGE_ALL, ""}};
+    struct memory_epoch *e = memory_epoch_create(&key, BOOT);
+    struct memory_epoch_figures f;
+    for (size_t i = 0; i < ARRAY_LEN(purges); i++) {
+        uint64_t tag, before = memory_epoch_now(e);
+        struct memory_names n = names_of(e, "a.b/x", "s", "t1", &tag);
+        for (int k = 0; k < 2; k++) /* twice is once */
+            apply_for(e, purges[i].kind, purges[i].name, "s", memory_epoch_reserve(e));
+        memory_epoch_figures(e, &f);
+        assert_true(f.names + f.prefixes == 1 && f.scoped == 1 && f.staying == 0);
+        assert_int_equal(
+            memory_epoch_forget(e, memory_epoch_now(e) - 1, memory_epoch_renames(e), true), 0);
+        assert_int_equal(memory_epoch_check(e, &n, before, NULL), MEMORY_PURGED_HARD);
+        assert_int_equal(
+            memory_epoch_forget(e, memory_epoch_now(e), memory_epoch_renames(e), true), 1);
+        assert_int_equal(memory_epoch_check(e, &n, before, NULL), MEMORY_PURGED_NOT);
+        memory_epoch_figures(e, &f);
+        assert_true(f.names + f.prefixes == 0 && f.scoped == 0 && f.staying == 0);
+        assert_int_equal(memory_epoch_swept(e), memory_epoch_now(e));
+    }
+    memory_epoch_destroy(e);
+}
+
+/* Another configuration: what the sweep found under it says nothing of what was purged before.
+ */
+static void test_another_configuration(void **state)
+{
+    (void)state;
+    struct memory_epoch *e = memory_epoch_create(&key, BOOT);
+    struct memory_epoch_figures f;
+    uint64_t tag, renames = memory_epoch_renames(e);
+    struct memory_names x = names_of(e, "a.b/x", "s", "", &tag);
+    struct memory_names p = names_of(e, "a.b/p1", "s", "", &tag);
+    struct memory_names late = names_of(e, "a.b/late", "s", "", &tag);
+    struct memory_names replayed = names_of(e, "a.b/r", "s", "", &tag);
+    apply_for(e, PURGE_URL, "a.b/x", "s", memory_epoch_reserve(e));
+    apply_for(e, PURGE_PREFIX, "a.b/p", "s", memory_epoch_reserve(e));
+    apply_for(e, PURGE_URL, "c.d/", "", memory_epoch_reserve(e));
+    memory_epoch_rename(e);
+    /* a pass that began before */
+    assert_int_equal(memory_epoch_forget(e, memory_epoch_now(e), renames, true), 0);
+    renames = memory_epoch_renames(e);
+    apply_for(e, PURGE_URL, "a.b/r", "s", FIRST + 1); /* the log, read again */
+    apply_for(e, PURGE_URL, "a.b/late", "s", memory_epoch_reserve(e));
+    apply_for(e, PURGE_URL, "a.b/x", "s", memory_epoch_reserve(e)); /* and again */
+    memory_epoch_figures(e, &f);
+    assert_true(f.names == 4 && f.prefixes == 1 && f.scoped == 4 && f.staying == 3);
+    for (int i = 0; i < 5000; i++) { /* also when the table grows */
+        char url[32];
+        print_url(url, i);
+        purge_url(e, url, memory_epoch_reserve(e));
+    }
+    assert_int_equal(memory_epoch_forget(e, memory_epoch_now(e), renames, true), 5002);
+    assert_int_equal(memory_epoch_check(e, &x, FIRST, NULL), MEMORY_PURGED_HARD);
+    assert_int_equal(memory_epoch_check(e, &p, FIRST, NULL), MEMORY_PURGED_HARD);
+    assert_int_equal(memory_epoch_check(e, &replayed, FIRST, NULL), MEMORY_PURGED_HARD);
+    assert_int_equal(memory_epoch_check(e, &late, FIRST, NULL), MEMORY_PURGED_NOT);
+    memory_epoch_figures(e, &f);
+    assert_true(f.names == 2 && f.prefixes == 1 && f.scoped == 3 && f.staying == 3);
+    assert_int_equal(memory_epoch_swept(e), FIRST); /* the lowest that stays is its first */
+    memory_epoch_rename(e);                         /* twice is once */
+    memory_epoch_figures(e, &f);
+    assert_int_equal(f.staying, 3);
+    memory_epoch_destroy(e);
+    e = memory_epoch_create(&key, BOOT); /* the log of an earlier start */
+    apply_for(e, PURGE_URL, "a.b/x", "s", FIRST - 5);
+    assert_int_equal(memory_epoch_forget(e, memory_epoch_now(e), memory_epoch_renames(e), true),
+                     0);
+    memory_epoch_destroy(e);
 }
 
 static void test_what_is_swept(void **state)
@@ -368,19 +458,19 @@ static void test_what_is_swept(void **state)
     purge_url(e, "a.b/1", memory_epoch_reserve(e));
     purge_url(e, "a.b/2", memory_epoch_reserve(e));
     purge_url(e, "a.b/3", memory_epoch_reserve(e));
-    (void)memory_epoch_forget(e, FIRST + 2);
+    (void)memory_epoch_forget(e, FIRST + 2, memory_epoch_renames(e), false);
     assert_int_equal(memory_epoch_swept(e), FIRST + 2);
     memory_epoch_apply(e, &all, memory_epoch_reserve(e)); /* 4 */
     purge_url(e, "a.b/5", memory_epoch_reserve(e));
-    (void)memory_epoch_forget(e, FIRST + 5);
+    (void)memory_epoch_forget(e, FIRST + 5, memory_epoch_renames(e), false);
     assert_int_equal(memory_epoch_swept(e), FIRST + 3); /* the purge of all stays */
     all.mode = PURGE_SOFT;
     memory_epoch_apply(e, &all, memory_epoch_reserve(e)); /* 6 */
-    (void)memory_epoch_forget(e, FIRST + 6);
+    (void)memory_epoch_forget(e, FIRST + 6, memory_epoch_renames(e), false);
     assert_int_equal(memory_epoch_swept(e), FIRST + 3);
     all.mode = PURGE_HARD;
     memory_epoch_apply(e, &all, memory_epoch_reserve(e)); /* 7: takes the place of 4 */
-    (void)memory_epoch_forget(e, FIRST + 7);
+    (void)memory_epoch_forget(e, FIRST + 7, memory_epoch_renames(e), false);
     assert_int_equal(memory_epoch_swept(e), FIRST + 5);
     memory_epoch_destroy(e);
 }
@@ -396,14 +486,14 @@ static void test_kept_for_others(void **state)
     purge_url(e, "a.b/2", memory_epoch_reserve(e));
     purge_url(e, "a.b/3", memory_epoch_reserve(e));
     memory_epoch_keep(e, FIRST + 2);
-    assert_int_equal(memory_epoch_forget(e, FIRST + 3), 1);
+    assert_int_equal(memory_epoch_forget(e, FIRST + 3, memory_epoch_renames(e), false), 1);
     assert_int_equal(memory_epoch_forgotten(e), FIRST + 1);
     assert_int_equal(memory_epoch_swept(e), FIRST + 1);
     memory_epoch_keep(e, FIRST + 9); /* higher than what may go */
-    assert_int_equal(memory_epoch_forget(e, FIRST + 2), 1);
+    assert_int_equal(memory_epoch_forget(e, FIRST + 2, memory_epoch_renames(e), false), 1);
     assert_int_equal(memory_epoch_forgotten(e), FIRST + 2);
     memory_epoch_keep(e, 0);
-    assert_int_equal(memory_epoch_forget(e, FIRST + 3), 1);
+    assert_int_equal(memory_epoch_forget(e, FIRST + 3, memory_epoch_renames(e), false), 1);
     assert_int_equal(memory_epoch_forgotten(e), FIRST + 3);
     memory_epoch_destroy(e);
 }
@@ -436,6 +526,8 @@ int main(void)
         cmocka_unit_test(test_deep_directories),
         cmocka_unit_test(test_purge_of_all_is_seen_by_all_but_sweeps),
         cmocka_unit_test(test_names_for_one_site_are_not_forgotten),
+        cmocka_unit_test(test_names_for_one_site_leave),
+        cmocka_unit_test(test_another_configuration),
         cmocka_unit_test(test_what_is_swept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
