@@ -210,7 +210,8 @@ static enum err read_some(struct asked *a)
     enum err end;
     struct span piece = client_read(a->client, &end);
     assert_true(got_len + piece.len <= sizeof got);
-    memcpy(got + got_len, piece.ptr, piece.len);
+    if (piece.len)
+        memcpy(got + got_len, piece.ptr, piece.len);
     got_len += piece.len;
     return end;
 }
