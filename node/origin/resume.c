@@ -88,12 +88,16 @@ static bool is_rest(const struct origin_resume *s, struct span value)
            (s->total == HTTP_LENGTH_UNKNOWN || total == (uint64_t)s->total);
 }
 
-/* `absent_will_do`: a 206 need not repeat a Last-Modified (RFC 9110 15.3.7). */
+/* A 206 need not repeat Last-Modified and Content-Encoding (RFC 9110 15.3.7): there they may be
+ * absent, but not others; servers exist that give each encoding the same tag. */
 static bool is_same(const struct origin_resume *s, const struct http_response *r,
                     bool absent_will_do)
 {
     struct span etag = value_of(r, HTTP_NAME_ETAG),
-                modified = value_of(r, HTTP_NAME_LAST_MODIFIED);
+                modified = value_of(r, HTTP_NAME_LAST_MODIFIED),
+                encoding = value_of(r, HTTP_NAME_CONTENT_ENCODING);
+    if (!span_equal(encoding, s->encoding) && (encoding.len || !absent_will_do))
+        return false;
     if (!s->by_date)
         return policy_etag_strong_equal(etag, s->validator);
     return !etag.len &&
@@ -109,7 +113,6 @@ bool origin_resume_fits(struct origin_resume *s, const struct http_response *r)
         return s->got > 0 && is_same(s, r, true) &&
                is_rest(s, value_of(r, HTTP_NAME_CONTENT_RANGE));
     if (r->status != 200 || !is_same(s, r, false) ||
-        !span_equal(value_of(r, HTTP_NAME_CONTENT_ENCODING), s->encoding) ||
         (r->body_bytes != s->total && r->body_bytes != HTTP_LENGTH_UNKNOWN &&
          s->total != HTTP_LENGTH_UNKNOWN))
         return false;
