@@ -21,8 +21,8 @@ struct cache_conf {
     struct span purge_log_id;       /* 16 bytes; another id than the stored one, or none stored:
                                      * everything in the store must be revalidated */
     struct letter_mailbox *control; /* completions that control must see */
-    /* An answer to an unsafe method made these unusable here, under that number: a url or a tag
-     * of a site. By any worker; borrowed. NULL: nobody hears of it. */
+    /* An answer to an unsafe method made these unusable here, under that number: a URL or a
+     * group. By any worker; borrowed. NULL: nobody hears of it. */
     void (*invalidated)(void *user, const struct purge *p, uint64_t apply_no);
     void *user;
     unsigned reader_threads; /* 0: default */
