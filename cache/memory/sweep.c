@@ -28,12 +28,13 @@ struct memory_sweep {
     int64_t next_ms;    /* by the tick */
     struct memory_sweep_confs confs;
     const struct conf *conf; /* held for the pass; NULL: none */
+    uint64_t renames;        /* then; a reload may come before the thread gets to run */
 };
 
 static void pass_letter(struct letter *l)
 {
     struct memory_sweep *s = CONTAINER_OF(l, struct memory_sweep, letter);
-    (void)memory_sweep_pass(s, s->conf);
+    (void)memory_sweep_pass(s, s->conf, s->renames);
     atomic_store(&s->under_way, false);
 }
 
@@ -92,6 +93,7 @@ void memory_sweep_tick(struct memory_sweep *s, int64_t now_ms)
     if (f.names + f.prefixes <= (s->confs.hold ? f.staying : f.scoped) ||
         atomic_load_explicit(&s->tier->scanning, memory_order_relaxed))
         return;
+    s->renames = memory_epoch_renames(s->tier->epoch);
     if (s->confs.hold && f.scoped > f.staying)
         s->conf = s->confs.hold(s->confs.user);
     atomic_store(&s->under_way, true);
@@ -326,9 +328,8 @@ static bool sweep_disk(struct memory_sweep *s, const struct conf *conf)
     return e == ERR_CLOSED;
 }
 
-bool memory_sweep_pass(struct memory_sweep *s, const struct conf *conf)
+bool memory_sweep_pass(struct memory_sweep *s, const struct conf *conf, uint64_t renames)
 {
-    uint64_t renames = memory_epoch_renames(s->tier->epoch);
     uint64_t no = memory_epoch_now(s->tier->epoch);
     bool older = false, now_older = false;
     if (!sweep_ram(s, conf, no, &older) || !sweep_disk(s, conf))

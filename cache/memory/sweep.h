@@ -35,8 +35,8 @@ struct memory_sweep *memory_sweep_create(struct memory_tier *t,
 void memory_sweep_destroy(struct memory_sweep *s); /* ends the pass; NULL ok */
 void memory_sweep_tick(struct memory_sweep *s, int64_t now_ms);
 /* One whole pass, here and now: true: names left. For the thread, and for tests. `conf`: NULL:
- * an object's site is not known. */
-bool memory_sweep_pass(struct memory_sweep *s, const struct conf *conf);
+ * an object's site is not known. `renames`: memory_epoch_renames when `conf` was in force. */
+bool memory_sweep_pass(struct memory_sweep *s, const struct conf *conf, uint64_t renames);
 /* How many known objects the purges name, each once, without those that are hard-purged
  * already. Reads all of them; may take long. */
 uint64_t memory_sweep_count(struct memory_tier *t, struct memory_purge *const *purges,

@@ -33,7 +33,8 @@ void origin_resume_begin(struct origin_resume *s, const struct http_response *r,
                          struct arena *a)
 {
     *s = (struct origin_resume){.total = r->body_bytes};
-    if (r->status != 200 || r->body_absent)
+    /* Only a known length tells at the end whether all of it came. */
+    if (r->status != 200 || r->body_absent || r->body_bytes == HTTP_LENGTH_UNKNOWN)
         return;
     struct span validator = validator_of(r, now_s, &s->by_date);
     if (!arena_printf(a, &s->encoding, "%.*s",

@@ -19,10 +19,10 @@ struct origin_resume {
     struct span encoding;  /* Content-Encoding */
     bool by_date;
     uint64_t got, skip; /* handed on; of the answer in hand, known already */
-    int64_t total;      /* HTTP_LENGTH_UNKNOWN */
+    int64_t total;      /* as the first head said it */
 };
 
-/* Of a head whose body follows; only that of a 200 can be resumed. */
+/* Of a head whose body follows; only that of a 200 of known length can be resumed. */
 void origin_resume_begin(struct origin_resume *s, const struct http_response *r, int64_t now_s,
                          struct arena *a);
 bool origin_resume_may(const struct origin_resume *s);

@@ -6,6 +6,7 @@
 #include "cache/memory/deposit.h"
 #include "cache/memory/evict.h"
 #include "cache/memory/pin.h"
+#include "cache/memory/epoch.h"
 #include "cache/memory/sweep.h"
 
 static struct span field(const struct memory_object *o, const char *name)
@@ -509,7 +510,8 @@ static void test_swept(void **state)
     forms_add(&s, base, POLICY_ZSTD, "zstd");
     FORMS_DISK(&s, 2, 3);
     scene_purge(&s, PURGE_URL, PURGE_SOFT, "http://h.x/x");
-    assert_true(memory_sweep_pass(s.cache->sweep, NULL));
+    assert_true(
+        memory_sweep_pass(s.cache->sweep, NULL, memory_epoch_renames(s.cache->tier.epoch)));
     assert_int_equal(forms_on_disk(&s).flags, STORE_RECORD_STALE);
     assert_true(forms_is_now(base, POLICY_ZSTD, "zstd"));
     struct memory_object *now = forms_now(base);
@@ -524,10 +526,12 @@ static void test_swept(void **state)
     FORMS_DISK(&s, 2, 4);
     forms_reopen(&s, true);
     scene_purge(&s, PURGE_TAG, PURGE_SOFT, "a");
-    assert_true(memory_sweep_pass(s.cache->sweep, NULL));
+    assert_true(
+        memory_sweep_pass(s.cache->sweep, NULL, memory_epoch_renames(s.cache->tier.epoch)));
     FORMS_DISK(&s, 2, 4);
     scene_purge(&s, PURGE_TAG, PURGE_HARD, "a");
-    assert_true(memory_sweep_pass(s.cache->sweep, NULL));
+    assert_true(
+        memory_sweep_pass(s.cache->sweep, NULL, memory_epoch_renames(s.cache->tier.epoch)));
     FORMS_DISK(&s, 0, 0);
     forms_close(&s);
 }

@@ -2,6 +2,7 @@
 #include "tests/unit/cache/forms.h"
 
 #include "cache/core.h"
+#include "cache/memory/epoch.h"
 #include "cache/memory/sweep.h"
 
 #define HEAD "cache-control: max-age=600\netag: \"1\"\nxkey: a"
@@ -64,14 +65,17 @@ static void with_the_site_known(void **state)
         store_two();
         purge_for("s", rows[i].kind, PURGE_HARD, rows[i].selector);
         /* without it nothing is known of them */
-        assert_false(memory_sweep_pass(s.cache->sweep, NULL));
+        assert_false(
+            memory_sweep_pass(s.cache->sweep, NULL, memory_epoch_renames(s.cache->tier.epoch)));
         assert_int_equal(on_disk(), 2);
         assert_int_equal(names(), 1);
-        assert_true(memory_sweep_pass(s.cache->sweep, &s.conf));
+        assert_true(memory_sweep_pass(s.cache->sweep, &s.conf,
+                                      memory_epoch_renames(s.cache->tier.epoch)));
         assert_int_equal(on_disk(), rows[i].left);
         assert_int_equal(names(), 0);
         scene_purge(&s, PURGE_PREFIX, PURGE_HARD, "h.x/");
-        assert_true(memory_sweep_pass(s.cache->sweep, NULL));
+        assert_true(
+            memory_sweep_pass(s.cache->sweep, NULL, memory_epoch_renames(s.cache->tier.epoch)));
         assert_int_equal(on_disk(), 0);
     }
 }
@@ -81,7 +85,8 @@ static void softly(void **state)
     (void)state;
     memory_object_drop(forms_store(&s, "/x", HEAD, "x"));
     purge_for("s", PURGE_TAG, PURGE_SOFT, "a");
-    assert_true(memory_sweep_pass(s.cache->sweep, &s.conf));
+    assert_true(
+        memory_sweep_pass(s.cache->sweep, &s.conf, memory_epoch_renames(s.cache->tier.epoch)));
     assert_int_equal(names(), 0);
     assert_int_equal(forms_on_disk(&s).flags & STORE_RECORD_STALE, STORE_RECORD_STALE);
     assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", ""), CACHE_LEAD); /* to validate */
@@ -93,7 +98,8 @@ static void of_another_site(void **state)
     (void)state;
     store_two();
     purge_for("t", PURGE_TAG, PURGE_HARD, "a");
-    assert_true(memory_sweep_pass(s.cache->sweep, &s.conf));
+    assert_true(
+        memory_sweep_pass(s.cache->sweep, &s.conf, memory_epoch_renames(s.cache->tier.epoch)));
     assert_int_equal(on_disk(), 2);
     assert_int_equal(names(), 0);
     assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", ""), CACHE_HIT);
@@ -106,10 +112,25 @@ static void another_configuration(void **state)
     purge_for("s", PURGE_URL, PURGE_HARD, "http://h.x/x");
     struct conf other = {.site_count = 0};
     cache_rename(s.cache);
-    assert_false(memory_sweep_pass(s.cache->sweep, &other));
+    assert_false(
+        memory_sweep_pass(s.cache->sweep, &other, memory_epoch_renames(s.cache->tier.epoch)));
     assert_int_equal(names(), 1);
     assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", ""), CACHE_LEAD);
     assert_int_equal(scene_verdict(&s, HTTP_GET, "/y", ""), CACHE_HIT);
+}
+
+/* The reload comes between the tick and the thread. */
+static void a_configuration_of_before(void **state)
+{
+    (void)state;
+    uint64_t renames = memory_epoch_renames(s.cache->tier.epoch);
+    const struct conf before = {.site_count = 0};
+    store_two();
+    cache_rename(s.cache);
+    purge_for("s", PURGE_URL, PURGE_HARD, "http://h.x/x");
+    assert_false(memory_sweep_pass(s.cache->sweep, &before, renames));
+    assert_int_equal(names(), 1);
+    assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", ""), CACHE_LEAD);
 }
 
 /* --- by the clock --- */
@@ -166,6 +187,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(softly, begin, end),
         cmocka_unit_test_setup_teardown(of_another_site, begin, end),
         cmocka_unit_test_setup_teardown(another_configuration, begin, end),
+        cmocka_unit_test_setup_teardown(a_configuration_of_before, begin, end),
         cmocka_unit_test_setup_teardown(the_configuration_is_held_for_a_pass, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
