@@ -471,28 +471,41 @@ static void take_response(struct origin_fetch *f, const struct http_response *r)
         leave_if_done(f);
 }
 
-/* Of an origin that was asked for the rest. */
-static void take_rest(struct origin_fetch *f, const struct http_response *r)
+/* As after any attempt that failed: `retry.max` of them, each at another server. */
+static bool count_retry(struct origin_fetch *f)
 {
-    if (r->status < 200 && r->status != 101)
-        return;
-    if (!origin_resume_fits(&f->resume, r)) {
-        fail(f, CACHE_FAILURE_INCOMPLETE);
-        return;
-    }
-    f->body_left = r->body_bytes;
+    if (f->retries >= f->errand.origin->conf.retry_max || !has_other(f))
+        return false;
+    f->retries++;
+    counter_add(COUNTER_ORIGIN_RETRIES, 1);
+    return true;
 }
 
 /* True: the origin is asked for what is missing. */
 static bool resume(struct origin_fetch *f)
 {
-    if (!origin_resume_may(&f->resume) || !cache_intake_wanted(&f->intake))
+    if (!origin_resume_may(&f->resume) || !cache_intake_wanted(&f->intake) ||
+        (f->resuming && !count_retry(f)))
         return false;
     f->resuming = true;
     f->again = false;
     counter_add(COUNTER_PEER_FETCHES_RESUMED, f->peer != NULL);
     io_loop_soon(f->loop, &f->attempt_task, on_attempt);
     return true;
+}
+
+/* Of an origin that was asked for the rest. */
+static void take_rest(struct origin_fetch *f, const struct http_response *r)
+{
+    if (r->status < 200 && r->status != 101)
+        return;
+    if (origin_resume_fits(&f->resume, r)) {
+        f->body_left = r->body_bytes;
+        return;
+    }
+    drop_link(f);
+    if (!resume(f))
+        fail(f, CACHE_FAILURE_INCOMPLETE);
 }
 
 static void on_response(void *user, struct http_response *r, struct arena *a)
@@ -539,6 +552,11 @@ static void on_body(void *user, struct span bytes)
         }
         return;
     }
+    if (f->resuming && !origin_resume_holds(&f->resume, bytes.len)) {
+        note_error(f, IO_LINK_PROTOCOL);
+        fail(f, CACHE_FAILURE_INCOMPLETE);
+        return;
+    }
     enum err e = cache_intake_body(&f->intake, origin_resume_take(&f->resume, bytes));
     if (e == ERR_AGAIN)
         io_link_pause(f->link);
@@ -549,6 +567,23 @@ static void on_body(void *user, struct span bytes)
 static void on_body_room(void *user)
 {
     ask_for_body(user);
+}
+
+/* False: somebody else is asked for the rest. */
+static bool end_body(struct origin_fetch *f, enum io_link_failure why,
+                     const struct http_fields *trailers)
+{
+    bool from_peer = f->peer || f->resuming, over = origin_resume_is_over(&f->resume);
+    if (why != IO_LINK_OK)
+        note_error(f, why);
+    if (why == IO_LINK_OK ? !f->resuming || over : from_peer && over) {
+        cache_intake_end(&f->intake, why == IO_LINK_OK ? trailers : NULL);
+        return true;
+    }
+    if (resume(f))
+        return false;
+    cache_intake_fail(&f->intake, origin_failure_of(why, true), f->loop->now_s);
+    return true;
 }
 
 static void on_ended(void *user, enum io_link_failure why, bool reused, bool answered,
@@ -564,15 +599,9 @@ static void on_ended(void *user, enum io_link_failure why, bool reused, bool ans
             try_again(f, why, reused, answered);
         return;
     case FILLING:
-        if (why == IO_LINK_OK) {
-            cache_intake_end(&f->intake, trailers);
+        if (end_body(f, why, trailers))
             break;
-        }
-        note_error(f, why);
-        if (resume(f))
-            return;
-        cache_intake_fail(&f->intake, origin_failure_of(why, true), f->loop->now_s);
-        break;
+        return;
     case DRAINING: /* nobody minds how */
     case OVER:
         break;

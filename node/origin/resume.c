@@ -48,6 +48,16 @@ bool origin_resume_may(const struct origin_resume *s)
     return s->validator.len > 0;
 }
 
+bool origin_resume_is_over(const struct origin_resume *s)
+{
+    return s->total != HTTP_LENGTH_UNKNOWN && s->got == (uint64_t)s->total && s->skip == 0;
+}
+
+bool origin_resume_holds(const struct origin_resume *s, size_t bytes)
+{
+    return bytes <= s->skip + ((uint64_t)s->total - s->got);
+}
+
 struct span origin_resume_take(struct origin_resume *s, struct span bytes)
 {
     size_t known = bytes.len < s->skip ? bytes.len : (size_t)s->skip;
@@ -85,8 +95,7 @@ static bool is_rest(const struct origin_resume *s, struct span value)
     return span_to_u64(span_until(value, dash), &from) &&
            span_to_u64(span_from(span_until(value, slash), dash + 1), &last) &&
            span_to_u64(span_from(value, slash + 1), &total) && from == s->got && last >= from &&
-           last < UINT64_MAX && last + 1 == total &&
-           (s->total == HTTP_LENGTH_UNKNOWN || total == (uint64_t)s->total);
+           last < UINT64_MAX && last + 1 == total && total == (uint64_t)s->total;
 }
 
 /* A 206 need not repeat Last-Modified and Content-Encoding (RFC 9110 15.3.7): there they may be
@@ -112,10 +121,11 @@ bool origin_resume_fits(struct origin_resume *s, const struct http_response *r)
         return false;
     if (r->status == 206)
         return s->got > 0 && is_same(s, r, true) &&
+               (r->body_bytes == HTTP_LENGTH_UNKNOWN ||
+                (uint64_t)r->body_bytes == (uint64_t)s->total - s->got) &&
                is_rest(s, value_of(r, HTTP_NAME_CONTENT_RANGE));
     if (r->status != 200 || !is_same(s, r, false) ||
-        (r->body_bytes != s->total && r->body_bytes != HTTP_LENGTH_UNKNOWN &&
-         s->total != HTTP_LENGTH_UNKNOWN))
+        (r->body_bytes != s->total && r->body_bytes != HTTP_LENGTH_UNKNOWN))
         return false;
     s->skip = s->got;
     return true;

@@ -26,6 +26,10 @@ struct origin_resume {
 void origin_resume_begin(struct origin_resume *s, const struct http_response *r, int64_t now_s,
                          struct arena *a);
 bool origin_resume_may(const struct origin_resume *s);
+/* Have all octets come? Then an end that is none does not matter. */
+bool origin_resume_is_over(const struct origin_resume *s);
+/* Of the answer in hand: so many more octets, and not more than there are? */
+bool origin_resume_holds(const struct origin_resume *s, size_t bytes);
 /* What of these octets, the next of the answer, is new. */
 struct span origin_resume_take(struct origin_resume *s, struct span bytes);
 /* Makes of a request for the whole one for the rest. False: the arena is full. */

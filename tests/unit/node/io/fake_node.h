@@ -107,6 +107,10 @@ static void srv_request(void *user, int32_t id, struct http_request *r, struct a
         s->left = 5;
         s->short_of = true;
         answer(v, id, s, 200, 10);
+    } else if (span_equal(r->target, SPAN("/last"))) { /* all of it, and no end */
+        s->left = 5;
+        s->short_of = true;
+        answer(v, id, s, 200, 5);
     } else if (span_equal(r->target, SPAN("/stuck"))) {
         s->stuck = true;
         answer(v, id, s, 200, 10);

@@ -318,6 +318,79 @@ static void test_the_rest_is_cut_again(void **state)
     }
 }
 
+/* The first has another thing, or fails: the next one is asked, as often as `retry.max` says.
+ */
+static void test_the_first_has_it_not(void **state)
+{
+    (void)state;
+    static const char *const said[] = {
+        HTTP "206 Partial Content\r\nETag: \"2\"" REST, HTTP "200 OK\r\nETag: \"2\"" ALL,
+        HTTP "503 No\r\nContent-Length: 0\r\n\r\n", HTTP "416 No\r\nContent-Length: 0\r\n\r\n"};
+    for (size_t i = 0; i < 2 * ARRAY_LEN(said); i++) {
+        struct asked a;
+        unsigned max = i % 2;
+        stage_origin(2, max);
+        uint64_t retries = counter_sum(COUNTER_ORIGIN_RETRIES);
+        other_says("");
+        other_bears("\"1\"");
+        fetch(&a, "/cut");
+        assert_int_equal(asked_head(&a), MEMORY_HEAD_READY);
+        UNTIL(try_accept(&servers[0]) || try_accept(&servers[1]));
+        struct server *first = &servers[servers[0].fd < 0];
+        struct server *second = &servers[servers[0].fd >= 0];
+        unsigned accepted = second->accepted;
+        UNTIL(has_head(first));
+        server_say(first, said[i / 2]);
+        if (max) {
+            server_asked(second);
+            assert_true(server_holds(second, "\r\nrange: bytes=5-\r\n"));
+            server_say(second, HTTP "206 Partial Content\r\nETag: \"1\"" REST);
+        }
+        got_len = 0;
+        assert_int_equal(read_all(&a), max ? ERR_CLOSED : ERR_SYS);
+        assert_true(
+            span_equal(span_of(got, got_len), max ? SPAN("hhhhhHHHHH") : SPAN("hhhhh")));
+        UNTIL(fetches.count == 0);
+        assert_int_equal(counter_sum(COUNTER_ORIGIN_RETRIES) - retries, max);
+        assert_int_equal(second->accepted - accepted, max);
+        asked_close(&a);
+        server_hang_up(first);
+        if (max)
+            server_hang_up(second);
+        scene_purge(&scene, PURGE_URL, PURGE_HARD, "http://h.x/cut");
+    }
+}
+
+/* More than is missing, of no told length; and nothing missing, but the end. */
+static void test_octets_are_counted(void **state)
+{
+    (void)state;
+    for (unsigned over = 0; over < 2; over++) {
+        struct asked a;
+        other_says("");
+        other_bears("\"1\"");
+        fetch(&a, over ? "/cut" : "/last");
+        assert_int_equal(asked_head(&a), MEMORY_HEAD_READY);
+        unsigned accepted = servers[0].accepted;
+        if (over) {
+            server_asked(&servers[0]);
+            server_say(&servers[0], HTTP "206 Partial Content\r\nETag: \"1\"\r\n"
+                                         "Content-Range: bytes 5-9/10\r\n"
+                                         "Transfer-Encoding: chunked\r\n\r\n"
+                                         "6\r\nHHHHHH\r\n0\r\n\r\n");
+        }
+        got_len = 0;
+        assert_int_equal(read_all(&a), over ? ERR_SYS : ERR_CLOSED);
+        assert_true(span_equal(span_of(got, got_len), SPAN("hhhhh")));
+        UNTIL(fetches.count == 0);
+        assert_int_equal(servers[0].accepted - accepted, over);
+        asked_close(&a);
+        if (over)
+            server_hang_up(&servers[0]);
+        scene_purge(&scene, PURGE_PREFIX, PURGE_HARD, "h.x/");
+    }
+}
+
 /* Who reads leaves before the origin answers. */
 static void test_nobody_waits_for_the_rest(void **state)
 {
@@ -374,6 +447,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_it_does_not_know, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_it_dies_in_the_middle, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_the_rest_is_cut_again, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_the_first_has_it_not, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_octets_are_counted, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_nobody_waits_for_the_rest, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_kept_connection_that_went, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_cancelled, open_all, close_all),

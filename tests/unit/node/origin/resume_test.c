@@ -119,6 +119,12 @@ static void what_fits(void **state)
         {"no total", TAG, 10, 206, 6, TAG "\ncontent-range: bytes 4-9/*", false, 0},
         {"another unit", TAG, 10, 206, 6, TAG "\ncontent-range: lines 4-9/10", false, 0},
         {"no range", TAG, 10, 206, 6, TAG, false, 0},
+        {"of a length that is not the rest's", TAG, 10, 206, 7,
+         TAG "\ncontent-range: bytes 4-9/10", false, 0},
+        {"of no told length", TAG, 10, 206, HTTP_LENGTH_UNKNOWN,
+         TAG "\ncontent-range: bytes 4-9/10", true, 0},
+        {"in several parts", TAG, 10, 206, 6,
+         TAG "\ncontent-type: multipart/byteranges; boundary=b", false, 0},
         {"nonsense", TAG, 10, 206, 6, TAG "\ncontent-range: bytes 4/10-9", false, 0},
         {"endless", TAG, 10, 206, 6, TAG "\ncontent-range: bytes 4-18446744073709551615/0",
          false, 0},
@@ -180,8 +186,15 @@ static void known_octets_are_skipped(void **state)
     assert_int_equal(origin_resume_take(&s, SPAN("0123")).len, 0);
     assert_true(origin_resume_fits(&s, &r));
     assert_int_equal(s.skip, 6);
-    assert_true(span_equal(origin_resume_take(&s, SPAN("0123456789")), SPAN("6789")));
+    assert_true(origin_resume_holds(&s, 10));
+    assert_false(origin_resume_holds(&s, 11));
+    assert_true(span_equal(origin_resume_take(&s, SPAN("012345678")), SPAN("678")));
+    assert_false(origin_resume_is_over(&s));
+    assert_true(origin_resume_holds(&s, 1) && !origin_resume_holds(&s, 2));
+    (void)origin_resume_take(&s, SPAN("9"));
     assert_int_equal(s.got, 10);
+    assert_true(origin_resume_is_over(&s));
+    assert_false(origin_resume_holds(&s, 1));
 }
 
 static void how_it_is_asked(void **state)
