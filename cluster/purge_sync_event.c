@@ -66,7 +66,7 @@ void cluster_sync_invalidated(struct cluster_sync *s, const struct purge *p, int
     /* A client that changes ever new URLs must not use up the hints of purges. */
     if (!s->conf.clustered)
         return;
-    if (!may_hint(s, CLUSTER_SYNC_INVALIDATIONS_A_SECOND)) {
+    if (!purge_wire_hint_holds(p) || !may_hint(s, CLUSTER_SYNC_INVALIDATIONS_A_SECOND)) {
         s->figures.invalidations_untold++;
         return;
     }

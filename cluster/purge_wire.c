@@ -195,11 +195,16 @@ enum err purge_wire_next_member(struct span *rest, struct cluster_purge_member *
 
 #define HINT_HEAD (1 + 8 + 8 + 1 + 1 + 2 + 2)
 
+bool purge_wire_hint_holds(const struct purge *p)
+{
+    return HINT_HEAD + p->site.len + p->selector.len <= CLUSTER_PURGE_HINT_MAX;
+}
+
 void purge_wire_put_hint(struct buf *out, const struct purge_wire_hint *h)
 {
     struct cursor c;
     size_t text = h->purge.site.len + h->purge.selector.len;
-    bool whole = h->has_purge && HINT_HEAD + text <= CLUSTER_PURGE_HINT_MAX;
+    bool whole = h->has_purge && purge_wire_hint_holds(&h->purge);
     if (!room_for(out, &c, HINT_HEAD + (whole ? text : 0)))
         return;
     cursor_put_u8(&c, PURGE_WIRE_VERSION);

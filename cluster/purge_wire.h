@@ -74,6 +74,8 @@ struct purge_wire_hint {
     bool has_purge;
     struct purge purge;
 };
+/* Has a hint room for the purge? */
+bool purge_wire_hint_holds(const struct purge *p);
 void purge_wire_put_hint(struct buf *out, const struct purge_wire_hint *h);
 NODISCARD enum err purge_wire_read_hint(struct span payload, struct purge_wire_hint *out);
 /* CLUSTER_SYNC_TYPED: what a person typed: http(s)://host/path, /path, or tag:NAME; "soft " may

@@ -383,6 +383,16 @@ static void hints_are_bounded(void **state)
     struct purge_wire_hint h;
     assert_int_equal(purge_wire_read_hint(hint_of('a'), &h), ERR_OK);
     assert_false(h.has_purge); /* too long: what it is called alone */
+    {
+        static char text[1200]; /* and what has no record is not told */
+        memset(text, 'x', sizeof text);
+        struct purge p = {PURGE_GROUP, PURGE_HARD, span_of(text, sizeof text), SPAN("")};
+        unsigned hints = nodes[0].hints;
+        uint64_t untold = figures('a').invalidations_untold;
+        cluster_sync_invalidated(nodes[0].sync, &p, now_us);
+        assert_int_equal(nodes[0].hints, hints);
+        assert_int_equal(figures('a').invalidations_untold, untold + 1);
+    }
     settle();
 }
 
