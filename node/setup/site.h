@@ -9,8 +9,7 @@
  * and cut parameters off, for //admin/x and /admin;v=1/x. A route for GET takes HEAD.
  *
  * Thread: read-only once made. Owns: itself; conf is borrowed. conf has refused hosts that
- * stand twice and a '*' elsewhere in a path. Limits: a host of 64 labels; the rest of a longer
- * one matches as a whole.
+ * stand twice and a '*' elsewhere in a path.
  */
 #pragma once
 
