@@ -192,6 +192,11 @@ uint64_t cache_apply_no_next(struct cache *c)
     return memory_epoch_reserve(c->tier.epoch);
 }
 
+uint64_t cache_apply_no_step(struct cache *c)
+{
+    return memory_epoch_step(c->tier.epoch);
+}
+
 struct memory_purge *cache_purge_read(const struct purge *p, const struct conf *conf,
                                       struct arena *a, enum err *out_err)
 {

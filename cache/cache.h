@@ -38,6 +38,7 @@ void cache_close(struct cache *c);
 /* Numbers (docs/purge.md). boot_no was synced before open returned. */
 uint64_t cache_boot_no(const struct cache *c);
 uint64_t cache_apply_no_next(struct cache *c); /* control only: the next apply_no to give */
+uint64_t cache_apply_no_step(struct cache *c); /* one of its own for no purge */
 
 /* Makes what the purge names unusable, at once, for every worker: slot first, then the clock.
  * Control. `apply_no` comes from cache_apply_no_next, or from the log at start (before the
@@ -74,7 +75,8 @@ void cache_rename(struct cache *c);
 /* Names purged from this number on stay known, though no object here needs them: a peer's
  * answer may have them (cache/intake.h). 0: none. Control, before cache_tick. */
 void cache_keep_purges(struct cache *c, uint64_t from);
-/* No object that a purge with a number up to this one names is left anywhere. */
+/* No object that a purge with a number up to this one names is left anywhere, but for those of
+ * everything, which stay in effect. */
 uint64_t cache_purges_swept(const struct cache *c);
 /* How many known objects these purges together would name (dry_run); what names nothing under
  * `conf` counts nothing. May take long: background thread. */

@@ -130,11 +130,24 @@ static void take_under_all(struct cluster_purge_log *l, struct cluster_purge_bat
     }
 }
 
+/* Only those of every site: entries do not know theirs. */
+static bool is_of_everything(const struct cluster_purge_log *l,
+                             const struct cluster_purge_entry *e)
+{
+    return e->kind == PURGE_ALL &&
+           hash128_equal(e->key, cluster_purge_log_key(l, &(struct purge){.kind = PURGE_ALL}));
+}
+
+/* No object that it names is left. */
+static bool is_swept(const struct cluster_purge_log *l, const struct cluster_purge_entry *e)
+{
+    return e->apply_no <= l->swept.apply_no && !is_of_everything(l, e);
+}
+
 static bool is_expired(const struct cluster_purge_log *l, const struct cluster_purge_entry *e,
                        int64_t now_s)
 {
-    return is_settled(l, e) && e->apply_no <= l->swept_no &&
-           now_s - e->accepted_at_s > l->conf.keep_s;
+    return is_settled(l, e) && now_s - e->accepted_at_s > l->conf.keep_s && is_swept(l, e);
 }
 
 /* How many of the oldest must go for want of room: for the file more than come in, so that it
@@ -163,6 +176,8 @@ static void take_oldest(struct cluster_purge_log *l, struct cluster_purge_batch 
         if (e->leaving || !is_settled(l, e))
             continue;
         bool expired = is_expired(l, e, b->now_s);
+        if (!expired && !more && is_of_everything(l, e))
+            continue; /* it stays, those behind it need not */
         if (!expired && !more)
             break;
         if (more)
@@ -173,11 +188,16 @@ static void take_oldest(struct cluster_purge_log *l, struct cluster_purge_batch 
         l->out_expired += expired;
         l->out_displaced += !expired;
         uint64_t *floor = e->mode == PURGE_HARD ? &b->floors.hard : &b->floors.soft;
-        if (e->apply_no > l->swept_no && e->apply_no > *floor) {
+        if (!is_swept(l, e) && e->apply_no > *floor) {
             *floor = e->apply_no;
             b->floors_changed = true;
         }
     }
+}
+
+static bool is_swept_further(const struct cluster_purge_log *l)
+{
+    return l->swept.apply_no != l->stored.apply_no || l->swept.sites != l->stored.sites;
 }
 
 static bool is_due(const struct cluster_purge_log *l, int64_t now_s)
@@ -185,10 +205,15 @@ static bool is_due(const struct cluster_purge_log *l, int64_t now_s)
     size_t at = 0;
     if (l->failing && !l->unanswered && now_s == l->tried_at_s)
         return false;
-    if (l->first || l->all.active)
+    if (l->first || l->all.active || is_swept_further(l))
         return true;
-    const struct cluster_purge_entry *e = cluster_purge_index_walk(l->index, &at);
-    return e && is_expired(l, e, now_s);
+    const struct cluster_purge_entry *e;
+    for (unsigned looked = 0; looked < WALK_MAX; looked++) {
+        e = cluster_purge_index_walk(l->index, &at);
+        if (!e || !is_of_everything(l, e))
+            return e && is_expired(l, e, now_s);
+    }
+    return false;
 }
 
 bool cluster_purge_log_take(struct cluster_purge_log *l, int64_t now_s,
@@ -200,6 +225,8 @@ bool cluster_purge_log_take(struct cluster_purge_log *l, int64_t now_s,
     out->count = out->drop_count = out->stream_count = 0;
     out->floors = l->floors;
     out->floors_changed = false;
+    out->swept = l->swept;
+    out->swept_changed = is_swept_further(l);
     out->now_s = now_s;
     l->out_superseded = l->out_expired = l->out_displaced = 0;
     take_pending(l, out);
@@ -217,10 +244,7 @@ bool cluster_purge_log_take(struct cluster_purge_log *l, int64_t now_s,
 
 static void begin_all(struct cluster_purge_log *l, const struct cluster_purge_entry *e)
 {
-    /* Only that of every site: entries do not know theirs. */
-    if (e->kind != PURGE_ALL ||
-        !hash128_equal(e->key, cluster_purge_log_key(l, &(struct purge){.kind = PURGE_ALL})) ||
-        !is_settled(l, e))
+    if (!is_of_everything(l, e) || !is_settled(l, e))
         return;
     l->all.active = true;
     l->all.hard = e->mode == PURGE_HARD;
@@ -340,6 +364,7 @@ void cluster_purge_log_written(struct cluster_purge_log *l, const struct cluster
         l->batch_max =
             2 * l->batch_max < CLUSTER_PURGE_BATCH ? 2 * l->batch_max : CLUSTER_PURGE_BATCH;
         l->floors = b->floors;
+        l->stored = b->swept;
         l->superseded += l->out_superseded;
         l->expired += l->out_expired;
         l->displaced += l->out_displaced;

@@ -226,6 +226,8 @@ static enum err load(struct cluster_purge_disk *d, struct loading *loading)
     struct lmdb_txn t;
     lmdb_begin(&t, d->env, false);
     d->opened.made_anew = !cluster_purge_rows_head(&t, d->heads, &d->head);
+    if (!d->opened.made_anew)
+        cluster_purge_log_load_swept(d->log, cluster_purge_rows_swept(&t, d->heads));
     cluster_purge_rows_streams(&t, d->streams, load_stream, note_damaged, loading);
     cluster_purge_rows_records(&t, d->records, load_record, note_damaged, loading);
     cluster_purge_rows_members(&t, d->heads, load_member, note_damaged, loading);
@@ -473,6 +475,8 @@ static void write_batch(struct cluster_purge_disk *d)
         d->head.floors.soft = larger(d->head.floors.soft, b->floors.soft);
         cluster_purge_rows_put_head(&t, d->heads, &d->head);
     }
+    if (b->swept_changed)
+        cluster_purge_rows_put_swept(&t, d->heads, b->swept);
     d->batch_err = lmdb_commit(&t);
     d->batch_text = lmdb_error_text(&t);
     if (d->batch_err == ERR_OK) {

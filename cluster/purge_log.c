@@ -56,10 +56,21 @@ void cluster_purge_log_keep(struct cluster_purge_log *l, int64_t keep_s)
     l->conf.keep_s = keep_s;
 }
 
-void cluster_purge_log_swept(struct cluster_purge_log *l, uint64_t apply_no)
+void cluster_purge_log_swept(struct cluster_purge_log *l, struct cluster_purge_swept swept)
 {
-    if (apply_no > l->swept_no)
-        l->swept_no = apply_no;
+    if (swept.apply_no > l->swept.apply_no)
+        l->swept.apply_no = swept.apply_no;
+    l->swept.sites = swept.sites;
+}
+
+struct cluster_purge_swept cluster_purge_log_swept_now(const struct cluster_purge_log *l)
+{
+    return l->swept;
+}
+
+void cluster_purge_log_load_swept(struct cluster_purge_log *l, struct cluster_purge_swept swept)
+{
+    l->swept = l->stored = swept;
 }
 
 struct hash128 cluster_purge_log_key(const struct cluster_purge_log *l, const struct purge *p)

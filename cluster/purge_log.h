@@ -125,8 +125,16 @@ void cluster_purge_log_members(const struct cluster_purge_log *l,
                                void *user);
 #define CLUSTER_PURGE_MEMBERS 16384u
 
-/* No object that a purge with a number <= `apply_no` names is left anywhere. */
-void cluster_purge_log_swept(struct cluster_purge_log *l, uint64_t apply_no);
+/* How far the cache's sweep has come, kept beside the records. */
+struct cluster_purge_swept {
+    uint64_t apply_no; /* no object that a purge up to it names is left anywhere, but for those
+                        * of everything, whose names stay */
+    uint64_t sites;    /* the caller's digest of the sites under which every purge above it
+                        * was made; 0: not of one alone */
+};
+/* Written with the next batch; a lower number does nothing. */
+void cluster_purge_log_swept(struct cluster_purge_log *l, struct cluster_purge_swept swept);
+struct cluster_purge_swept cluster_purge_log_swept_now(const struct cluster_purge_log *l);
 
 enum cluster_purge_state {
     CLUSTER_PURGE_UNKNOWN, /* never seen, or longer ago than we keep */
@@ -195,7 +203,8 @@ struct cluster_purge_batch {
     struct cluster_purge_stream streams[2 * CLUSTER_PURGE_BATCH + 1]; /* rows to write */
     unsigned stream_count;
     struct cluster_purge_floors floors;
-    bool floors_changed;
+    bool floors_changed, swept_changed;
+    struct cluster_purge_swept swept;
     int64_t now_s;
 };
 /* At open: rows first, then records and members in any order, then loaded. A row that comes
@@ -205,6 +214,8 @@ void cluster_purge_log_load_stream(struct cluster_purge_log *l,
 void cluster_purge_log_load(struct cluster_purge_log *l, const struct cluster_purge_record *r);
 void cluster_purge_log_load_member(struct cluster_purge_log *l,
                                    const struct cluster_purge_member *m);
+void cluster_purge_log_load_swept(struct cluster_purge_log *l,
+                                  struct cluster_purge_swept swept);
 void cluster_purge_log_loaded(struct cluster_purge_log *l, struct cluster_purge_floors floors,
                               uint64_t used_bytes, uint64_t max_bytes);
 void cluster_purge_log_unload(struct cluster_purge_log *l); /* what was loaded proved damaged */

@@ -29,7 +29,8 @@ struct cluster_purge_log {
     bool taken, failing;
     unsigned batch_max; /* less than CLUSTER_PURGE_BATCH after the map was full */
     int64_t tried_at_s;
-    uint64_t swept_no, used_bytes, max_bytes;
+    struct cluster_purge_swept swept, stored; /* stored: on disk */
+    uint64_t used_bytes, max_bytes;
     struct cluster_purge_floors floors;
     struct { /* an `all` whose older records are being dropped */
         bool active, hard;

@@ -56,6 +56,37 @@ void cluster_purge_rows_put_head(struct lmdb_txn *t, struct lmdb_db db,
     lmdb_put(t, db, SPAN("head"), head_encode(head, bytes));
 }
 
+#define SWEPT_KEY "swept"
+#define SWEPT_BYTES (8 + 8 + 4)
+
+struct cluster_purge_swept cluster_purge_rows_swept(struct lmdb_txn *t, struct lmdb_db db)
+{
+    struct span value;
+    struct cursor c;
+    struct cluster_purge_swept swept;
+    if (!lmdb_get(t, db, SPAN(SWEPT_KEY), &value) || value.len != SWEPT_BYTES)
+        return (struct cluster_purge_swept){0};
+    cursor_read(&c, value);
+    swept.apply_no = cursor_get_u64(&c);
+    swept.sites = cursor_get_u64(&c);
+    if (cursor_get_u32(&c) != crypto_crc32c(span_until(value, SWEPT_BYTES - 4)))
+        return (struct cluster_purge_swept){0};
+    return swept;
+}
+
+void cluster_purge_rows_put_swept(struct lmdb_txn *t, struct lmdb_db db,
+                                  struct cluster_purge_swept swept)
+{
+    uint8_t bytes[SWEPT_BYTES];
+    struct cursor c;
+    cursor_write(&c, bytes, sizeof(bytes));
+    cursor_put_u64(&c, swept.apply_no);
+    cursor_put_u64(&c, swept.sites);
+    cursor_put_u32(&c, crypto_crc32c(span_of(bytes, c.at)));
+    must(c.err == ERR_OK && c.at == SWEPT_BYTES);
+    lmdb_put(t, db, SPAN(SWEPT_KEY), span_of(bytes, c.at));
+}
+
 size_t cluster_purge_member_encode(const struct cluster_purge_member *m,
                                    uint8_t out[CLUSTER_PURGE_MEMBER_BYTES_MAX])
 {

@@ -1,8 +1,9 @@
 /* cluster/purge_rows.h - what the purge log's three databases hold, row by row.
  *
  * "records": a record in 1 to 3 parts (purge_record.h). "streams": one row for each stream.
- * "head": one row of log id, boot number, floors, and one for each member. Each row carries a
- * CRC32C; what does not match is told as damaged and never used.
+ * "head": one row of log id, boot number, floors, one of how far the sweep came, and one for
+ * each member. Each row carries a CRC32C; what does not match is told as damaged and never
+ * used.
  *
  * Thread: the transaction's.
  */
@@ -30,6 +31,10 @@ bool cluster_purge_rows_head(struct lmdb_txn *t, struct lmdb_db db,
                              struct cluster_purge_head *out);
 void cluster_purge_rows_put_head(struct lmdb_txn *t, struct lmdb_db db,
                                  const struct cluster_purge_head *head);
+/* Zeros when it is not there, or damaged. */
+struct cluster_purge_swept cluster_purge_rows_swept(struct lmdb_txn *t, struct lmdb_db db);
+void cluster_purge_rows_put_swept(struct lmdb_txn *t, struct lmdb_db db,
+                                  struct cluster_purge_swept swept);
 /* A member's value before its CRC: generation, left, id. */
 #define CLUSTER_PURGE_MEMBER_BYTES_MAX (5 + CLUSTER_PURGE_NODE_MAX)
 size_t cluster_purge_member_encode(const struct cluster_purge_member *m,

@@ -1,5 +1,7 @@
 #include "node/change.h"
 
+#include "base/hash.h"
+
 static void must_stay(bool same, const char *setting, struct conf_place place,
                       struct conf_faults *faults)
 {
@@ -78,4 +80,49 @@ bool node_change_renames(const struct conf *now, const struct conf *next)
                same_texts(&k->cookies, &l->cookies) && same_texts(&k->headers, &l->headers);
     }
     return !same;
+}
+
+static void put_text(struct hash_stream *h, const char *text)
+{
+    hash_stream_add(h, span_of(text, strlen(text) + 1));
+}
+
+uint64_t node_change_sites(const struct conf *c)
+{
+    struct hash_stream *h = hash_stream_create();
+    for (uint32_t i = 0; i < c->site_count; i++) {
+        put_text(h, c->sites[i].name);
+        for (uint32_t k = 0; k < c->sites[i].hosts.count; k++)
+            put_text(h, c->sites[i].hosts.at[k]);
+        put_text(h, "");
+    }
+    uint64_t digest = hash_stream_value(h);
+    hash_stream_destroy(h);
+    return digest ? digest : 1;
+}
+
+static const struct conf_site *site_named(const struct conf *c, struct span name)
+{
+    for (uint32_t i = 0; i < c->site_count; i++)
+        if (span_equal(span_text(c->sites[i].name), name))
+            return &c->sites[i];
+    return NULL;
+}
+
+static bool has_pattern(const struct conf_site *s)
+{
+    bool has = false;
+    for (uint32_t i = 0; i < s->hosts.count; i++)
+        has = has || s->hosts.at[i][0] == '*';
+    return has;
+}
+
+bool node_change_moves(const struct conf *now, const struct conf *next, struct span site)
+{
+    const struct conf_site *s = site_named(now, site), *t = site_named(next, site);
+    if (!s)
+        return false;
+    /* A host of a pattern is that of a site that names it better. */
+    return !t || !same_texts(&s->hosts, &t->hosts) ||
+           (has_pattern(s) && node_change_sites(now) != node_change_sites(next));
 }

@@ -5,6 +5,7 @@
 #include "base/crypto.h"
 #include "base/log.h"
 #include "cache/cache.h"
+#include "node/change.h"
 #include "node/purges_core.h"
 #include "node/setup/setup.h"
 
@@ -80,14 +81,30 @@ struct replaying {
     struct cache *cache;
     const struct conf *conf;
     uint64_t records, not_here;
+    /* What was purged for one site above this number is for all of them, */
+    uint64_t swept_no, widened;
+    bool widens, unread;       /* unread: what the disk has, too, as far as memory tells it */
+    const struct conf *before; /* if its hosts may be another's now; NULL: they may */
 };
+
+static bool is_to_widen(const struct replaying *r, const struct cluster_purge_record *record)
+{
+    struct span site = record->purge.site;
+    return r->widens && site.len && record->apply_no > r->swept_no &&
+           (!r->before || node_change_moves(r->before, r->conf, site));
+}
 
 static void replay_one(void *user, const struct cluster_purge_record *r)
 {
     struct replaying *replay = user;
+    struct purge purge = r->purge;
     replay->records++;
+    if (is_to_widen(replay, r)) {
+        purge.site = SPAN("");
+        replay->widened++;
+    }
     /* What cannot be named under this configuration cannot be looked up under it either. */
-    if (cache_purge(replay->cache, &r->purge, r->apply_no, replay->conf) != ERR_OK)
+    if (cache_purge(replay->cache, &purge, r->apply_no, replay->conf) != ERR_OK)
         replay->not_here++;
 }
 
@@ -100,9 +117,30 @@ static void distrust(struct node_purges *p, const struct conf *conf, enum err wh
     (void)!cache_purge(p->cache, &all, cache_apply_no_next(p->cache), conf);
 }
 
+/* As long as something that was purged under other sites is not swept, a start must know. */
+static void tell_swept(struct node_purges *p)
+{
+    uint64_t no = cache_purges_swept(p->cache);
+    bool mixed = no < p->widened_no;
+    cluster_purge_log_swept(p->log, (struct cluster_purge_swept){no, mixed ? 0 : p->sites});
+}
+
+static void end_replay(struct node_purges *p, const struct replaying *replay)
+{
+    counter_add(COUNTER_PURGE_WIDENED, replay->widened);
+    if (replay->widened)
+        p->widened_no = cache_apply_no_step(p->cache);
+    p->sites = node_change_sites(replay->conf);
+    tell_swept(p);
+}
+
 static void replay_all(struct node_purges *p, const struct conf *conf)
 {
-    struct replaying replay = {.cache = p->cache, .conf = conf};
+    struct cluster_purge_swept swept = cluster_purge_log_swept_now(p->log);
+    struct replaying replay = {.cache = p->cache,
+                               .conf = conf,
+                               .swept_no = swept.apply_no,
+                               .widens = swept.sites != node_change_sites(conf)};
     /* Not synced, on a full disk: whatever carries such a number on disk, the store or a
      * record of the log, tells the next start of it, too. */
     (void)!cluster_purge_disk_raise_boot(p->disk, cache_boot_no(p->cache));
@@ -110,8 +148,10 @@ static void replay_all(struct node_purges *p, const struct conf *conf)
     if (err != ERR_OK)
         distrust(p, conf, err);
     else
-        log_line(LOG_INFO, "purges_replayed", "records=%llu not_here=%llu",
-                 (unsigned long long)replay.records, (unsigned long long)replay.not_here);
+        log_line(LOG_INFO, "purges_replayed", "records=%llu not_here=%llu widened=%llu",
+                 (unsigned long long)replay.records, (unsigned long long)replay.not_here,
+                 (unsigned long long)replay.widened);
+    end_replay(p, &replay);
 }
 
 void node_purges_join(struct node_purges *p, struct cache *cache, const struct conf *conf)
@@ -127,21 +167,28 @@ void node_purges_join(struct node_purges *p, struct cache *cache, const struct c
 
 static void rename_recent(void *user, const struct cluster_purge_record *r, bool synced)
 {
-    (void)synced;
-    replay_one(user, r);
+    const struct replaying *replay = user;
+    if (!synced || replay->unread)
+        replay_one(user, r);
 }
 
-void node_purges_rename(struct node_purges *p, const struct conf *conf)
+void node_purges_rename(struct node_purges *p, const struct conf *now, const struct conf *next)
 {
-    struct replaying replay = {.cache = p->cache, .conf = conf};
+    struct replaying replay = {.cache = p->cache,
+                               .conf = next,
+                               .swept_no = cluster_purge_log_swept_now(p->log).apply_no,
+                               .widens = true,
+                               .before = now};
     cache_rename(p->cache);
     enum err err =
         p->disk ? cluster_purge_disk_replay(p->disk, replay_one, &replay) : ERR_CLOSED;
+    replay.unread = err != ERR_OK;
     /* A replay reads the disk; what is on its way there is in the list. */
     (void)cluster_purge_log_list(p->log, p->now_s - RECENT_S, UINT32_MAX, rename_recent,
                                  &replay);
     if (err != ERR_OK)
-        distrust(p, conf, err);
+        distrust(p, next, err);
+    end_replay(p, &replay);
 }
 
 /* --- apply --- */
@@ -351,7 +398,7 @@ void node_purges_tick(struct node_purges *p, int64_t now_s)
     p->now_s = now_s;
     if (!p->cache)
         return;
-    cluster_purge_log_swept(p->log, cache_purges_swept(p->cache));
+    tell_swept(p);
     purges_sync_tick(p);
 }
 

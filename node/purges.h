@@ -6,6 +6,10 @@
  * of a start: node_purges_open, cache_open with node_purges_opened's numbers, node_purges_join
  * before the first request, then members and events as gossip tells them.
  *
+ * What was purged for one site and not swept yet (cache/memory/sweep.h) names an object by the
+ * site that it was of. When that may be another now, after a reload or a start, the purge is
+ * put in effect for every site: its objects cannot be told from others any more.
+ *
  * Without its log a node cannot keep the promise that a purge outlives a restart: while it
  * fails, purges are in effect all the same and answered 503, and the log is tried again. One
  * that cannot even be opened (a full disk) is off until a restart; nothing that was stored
@@ -55,8 +59,8 @@ const struct cluster_purge_disk_opened *node_purges_opened(const struct node_pur
  * nothing from before. Failures are logged. */
 void node_purges_join(struct node_purges *p, struct cache *cache, const struct conf *conf);
 /* Sites and keys are others now: purges must name what they meant under these, too. Before the
- * first look-up under `conf`. */
-void node_purges_rename(struct node_purges *p, const struct conf *conf);
+ * first look-up under `next`. */
+void node_purges_rename(struct node_purges *p, const struct conf *now, const struct conf *next);
 
 /* As admin/actions.h says. */
 void node_purges_apply(struct node_purges *p, const struct purge *purges, uint32_t count,

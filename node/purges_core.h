@@ -34,6 +34,8 @@ struct node_purges {
     char *node_id; /* borrowed by the log */
     bool clustered;
     int64_t now_s;
+    uint64_t sites;      /* as node_change_sites, of the configuration in force */
+    uint64_t widened_no; /* until this is swept, purges count that were made under others */
     struct purges_past past;
     int64_t seen_us; /* when this process last ran, by a clock that never stops */
 

@@ -154,7 +154,7 @@ static void put_in_force(struct node *n, struct setup *next, struct node_ports *
         log_line(LOG_INFO, "secrets", "count=%u effect=\"in force between nodes\"",
                  io_secrets_count(next->secrets));
     if (node_change_renames(leaving->conf, next->conf))
-        node_purges_rename(n->purges, next->conf);
+        node_purges_rename(n->purges, leaving->conf, next->conf);
     cache_set_variants(n->cache, &next->conf->cache.variants);
     node_member_reload(n->member, next->conf);
     n->setup = next;

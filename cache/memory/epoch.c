@@ -11,7 +11,7 @@
 struct slot {
     atomic_ullong name; /* 0: free */
     atomic_ullong hard, soft;
-    bool scoped, stays; /* the writers': a name for one site; until the end */
+    bool scoped; /* the writers': a name for one site */
 };
 struct table {
     uint32_t size, used; /* a power of two; used: by the writers */
@@ -21,7 +21,6 @@ struct prefix {
     char *text; /* owned, under prefix_lock */
     size_t len;
     uint64_t site, hard, soft;
-    bool stays;
 };
 
 struct memory_epoch {
@@ -40,10 +39,8 @@ struct memory_epoch {
     uint64_t reserved[MEMORY_EPOCH_RESERVED];
     uint32_t reserved_count;
     atomic_uint names;
-    atomic_uint staying; /* of those for one site */
     atomic_ullong renames;
-    uint64_t renamed_no;     /* numbers up to this one are of before the last */
-    atomic_ullong swept;     /* no purge up to this number is needed any more */
+    atomic_ullong swept;     /* as memory_epoch_swept */
     atomic_ullong forgotten; /* names up to this number may have left */
     uint64_t keep;           /* names from this number on stay; 0: none */
 };
@@ -61,7 +58,7 @@ struct memory_epoch *memory_epoch_create(const struct hash_key *key, uint64_t bo
     e->key = *key;
     atomic_init(&e->table, create_table(SLOTS_FIRST));
     atomic_init(&e->version, 1);
-    e->counter = e->renamed_no = boot_no << 40;
+    e->counter = boot_no << 40;
     atomic_init(&e->fill_clock, e->counter);
     pthread_mutex_init(&e->prefix_lock, NULL);
     pthread_mutex_init(&e->write_lock, NULL);
@@ -268,7 +265,6 @@ static void grow(struct memory_epoch *e)
         atomic_init(&t->slots[k].hard, hard);
         atomic_init(&t->slots[k].soft, soft);
         t->slots[k].scoped = from->scoped;
-        t->slots[k].stays = from->stays;
         t->used++;
     }
     atomic_store(&e->table, t);
@@ -315,12 +311,6 @@ static void widen_to_all(struct memory_epoch *e, enum purge_mode mode, uint64_t 
     raise_to(mode == PURGE_HARD ? &e->all_hard : &e->all_soft, no);
 }
 
-static void let_stay(struct memory_epoch *e, bool *stays)
-{
-    atomic_fetch_add_explicit(&e->staying, !*stays, memory_order_relaxed);
-    *stays = true;
-}
-
 static void put_name(struct memory_epoch *e, uint64_t name, bool scoped, enum purge_mode mode,
                      uint64_t no)
 {
@@ -334,10 +324,7 @@ static void put_name(struct memory_epoch *e, uint64_t name, bool scoped, enum pu
         atomic_fetch_add_explicit(&e->names, 1, memory_order_release);
         atomic_fetch_add_explicit(&e->scoped, scoped, memory_order_release);
         s->scoped = scoped;
-        s->stays = false;
     }
-    if (scoped && no <= e->renamed_no)
-        let_stay(e, &s->stays);
     raise_to(mode == PURGE_HARD ? &s->hard : &s->soft, no);
     atomic_store_explicit(&s->name, name, memory_order_release);
 }
@@ -386,8 +373,6 @@ static void put_prefix(struct memory_epoch *e, struct span text, uint64_t site,
         atomic_fetch_add_explicit(&e->prefix_count, 1, memory_order_release);
         atomic_fetch_add_explicit(&e->scoped, site != 0, memory_order_release);
     }
-    if (room && site && no <= e->renamed_no)
-        let_stay(e, &room->stays);
     if (room && mode == PURGE_HARD)
         room->hard = room->hard > no ? room->hard : no;
     else if (room)
@@ -528,7 +513,7 @@ static unsigned forget_names(struct memory_epoch *e, uint64_t no, bool sites, ui
     unsigned count = 0, scoped = 0;
     for (uint32_t i = 0; i < t->size; i++) {
         struct slot *s = &t->slots[i];
-        bool may = !s->scoped || (sites && !s->stays);
+        bool may = !s->scoped || sites;
         bool hard = may && forget(&s->hard, no);
         bool soft = may && forget(&s->soft, no);
         if ((hard || soft) && !atomic_load_explicit(&s->hard, memory_order_relaxed) &&
@@ -550,7 +535,7 @@ static unsigned forget_prefixes(struct memory_epoch *e, uint64_t no, bool sites,
     pthread_mutex_lock(&e->prefix_lock);
     for (uint32_t i = 0; i < MEMORY_EPOCH_PREFIXES; i++) {
         struct prefix *p = &e->prefixes[i];
-        bool may = !p->site || (sites && !p->stays);
+        bool may = !p->site || sites;
         if (p->text && may && p->hard <= no && p->soft <= no) {
             atomic_fetch_sub_explicit(&e->scoped, p->site != 0, memory_order_release);
             free(p->text);
@@ -567,16 +552,6 @@ static unsigned forget_prefixes(struct memory_epoch *e, uint64_t no, bool sites,
 void memory_epoch_rename(struct memory_epoch *e)
 {
     pthread_mutex_lock(&e->write_lock);
-    struct table *t = atomic_load_explicit(&e->table, memory_order_relaxed);
-    for (uint32_t i = 0; i < t->size; i++)
-        if (t->slots[i].scoped &&
-            (atomic_load_explicit(&t->slots[i].hard, memory_order_relaxed) ||
-             atomic_load_explicit(&t->slots[i].soft, memory_order_relaxed)))
-            let_stay(e, &t->slots[i].stays);
-    for (uint32_t i = 0; i < MEMORY_EPOCH_PREFIXES; i++)
-        if (e->prefixes[i].text && e->prefixes[i].site)
-            let_stay(e, &e->prefixes[i].stays);
-    e->renamed_no = e->counter;
     atomic_fetch_add_explicit(&e->renames, 1, memory_order_release);
     pthread_mutex_unlock(&e->write_lock);
 }
@@ -596,8 +571,7 @@ unsigned memory_epoch_forget(struct memory_epoch *e, uint64_t no, uint64_t renam
     if (e->keep && e->keep <= no)
         no = e->keep - 1;
     raise_to(&e->forgotten, no);
-    uint64_t lowest = lower(no + 1, atomic_load_explicit(&e->all_hard, memory_order_relaxed));
-    lowest = lower(lowest, atomic_load_explicit(&e->all_soft, memory_order_relaxed));
+    uint64_t lowest = no + 1;
     unsigned count =
         forget_names(e, no, sites, &lowest) + forget_prefixes(e, no, sites, &lowest);
     raise_to(&e->swept, lowest - 1);
@@ -628,7 +602,6 @@ void memory_epoch_figures(const struct memory_epoch *e, struct memory_epoch_figu
         .names = atomic_load_explicit(&e->names, memory_order_relaxed),
         .prefixes = atomic_load_explicit(&e->prefix_count, memory_order_relaxed),
         .scoped = atomic_load_explicit(&e->scoped, memory_order_relaxed),
-        .staying = atomic_load_explicit(&e->staying, memory_order_relaxed),
         .apply_no = memory_epoch_now(e),
     };
 }

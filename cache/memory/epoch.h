@@ -83,8 +83,8 @@ enum memory_purged memory_epoch_check(struct memory_epoch *e, const struct memor
  * site, too, unless `sites`: whoever swept knew each object's site. None leaves when there was
  * a _rename since `renames`. How many left. */
 unsigned memory_epoch_forget(struct memory_epoch *e, uint64_t no, uint64_t renames, bool sites);
-/* Another configuration: objects may be of other sites from now on, and of their old ones after
- * the next. Names for one site that were purged so far stay as long as this table. */
+/* Another configuration, whose names are put in effect after this: a pass that began before
+ * has not looked for them. */
 void memory_epoch_rename(struct memory_epoch *e);
 uint64_t memory_epoch_renames(const struct memory_epoch *e);
 /* Names with a number from this one on do not leave (0: none is kept). */
@@ -92,13 +92,12 @@ void memory_epoch_keep(struct memory_epoch *e, uint64_t from);
 /* Names with numbers up to this one may have left. To be asked after a check that found
  * nothing, where what lies elsewhere counts, too. */
 uint64_t memory_epoch_forgotten(const struct memory_epoch *e);
-/* No purge with a number up to this one is needed any more. */
+/* No purge with a number up to this one is needed any more, but those of everything. */
 uint64_t memory_epoch_swept(const struct memory_epoch *e);
 
 struct memory_epoch_figures {
     uint64_t names, prefixes, apply_no;
-    uint64_t scoped;  /* of names and prefixes: those for one site */
-    uint64_t staying; /* of these: those that no sweep forgets */
+    uint64_t scoped; /* of names and prefixes: those for one site */
 };
 void memory_epoch_figures(const struct memory_epoch *e, struct memory_epoch_figures *out);
 /* Does the purge name it? For counting; no numbers. */

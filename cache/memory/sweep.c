@@ -11,7 +11,7 @@
 #include "cache/memory/object.h"
 #include "cache/memory/pin.h"
 #include "cache/memory/tier.h"
-#include "cache/policy/key.h"
+#include "cache/policy/hosts.h"
 
 #define RAM_STEP 2000u  /* entries under one lock at most */
 #define WALK_STEP 2000u /* records in one read transaction */
@@ -90,12 +90,14 @@ void memory_sweep_tick(struct memory_sweep *s, int64_t now_ms)
         return;
     s->next_ms = now_ms + MEMORY_SWEEP_MS;
     memory_epoch_figures(s->tier->epoch, &f);
-    if (f.names + f.prefixes <= (s->confs.hold ? f.staying : f.scoped) ||
+    if (f.names + f.prefixes == 0 ||
         atomic_load_explicit(&s->tier->scanning, memory_order_relaxed))
         return;
     s->renames = memory_epoch_renames(s->tier->epoch);
-    if (s->confs.hold && f.scoped > f.staying)
+    if (s->confs.hold && f.scoped)
         s->conf = s->confs.hold(s->confs.user);
+    if (!s->conf && f.names + f.prefixes <= f.scoped)
+        return;
     atomic_store(&s->under_way, true);
     letter_crew_post(s->crew, &s->letter, pass_letter);
 }
@@ -179,7 +181,7 @@ static void order_mark(struct memory_sweep *s, struct hash128 key, const struct 
 
 struct ram_pass {
     struct memory_sweep *sweep;
-    const struct conf *conf;
+    const struct policy_hosts *hosts;
     struct arena arena;
     struct memory_object *dead[RAM_STEP]; /* held */
     unsigned dead_count;
@@ -187,13 +189,14 @@ struct ram_pass {
     bool older_fills;
 };
 
-static struct span site_of(const struct conf *conf, struct span host)
+/* `hosts` NULL: not known. */
+static struct span site_of(const struct policy_hosts *hosts, struct span host)
 {
-    const struct conf_site *site = conf ? policy_key_site(conf, host) : NULL;
+    const struct conf_site *site = hosts ? policy_hosts_site(hosts, host) : NULL;
     return site ? span_text(site->name) : (struct span){0};
 }
 
-static enum memory_purged judge(struct memory_sweep *s, const struct conf *conf,
+static enum memory_purged judge(struct memory_sweep *s, const struct policy_hosts *hosts,
                                 struct arena *a, struct span key_text, const uint64_t *tags,
                                 uint32_t tag_count, uint64_t fill_no)
 {
@@ -201,7 +204,7 @@ static enum memory_purged judge(struct memory_sweep *s, const struct conf *conf,
     arena_reset(a);
     if (!memory_object_names(key_text, a, &n))
         return MEMORY_PURGED_NOT;
-    n.site = site_of(conf, n.host);
+    n.site = site_of(hosts, n.host);
     n.tags = tags;
     n.tag_count = tag_count;
     n.without_all = true;
@@ -219,7 +222,7 @@ static void see_ram(void *context, const struct memory_seen *seen)
     if (seen->kind != MEMORY_OBJECT)
         return;
     struct memory_object *o = seen->object;
-    switch (judge(p->sweep, p->conf, &p->arena, o->key_text, o->tag_hash, o->tag_count,
+    switch (judge(p->sweep, p->hosts, &p->arena, o->key_text, o->tag_hash, o->tag_count,
                   o->fill_no)) {
     case MEMORY_PURGED_NOT:
         break;
@@ -248,13 +251,13 @@ static void let_go(struct memory_sweep *s, struct memory_object *o)
 }
 
 /* False: stopped. *out_older: fills from before `no` are under way. */
-static bool sweep_ram(struct memory_sweep *s, const struct conf *conf, uint64_t no,
+static bool sweep_ram(struct memory_sweep *s, const struct policy_hosts *hosts, uint64_t no,
                       bool *out_older)
 {
     struct ram_pass *p = must_alloc(sizeof(*p));
     struct memory_walk w = {0, 0};
     p->sweep = s;
-    p->conf = conf;
+    p->hosts = hosts;
     p->no = no;
     arena_init(&p->arena, NAMES_BYTES);
     bool more = true;
@@ -274,7 +277,7 @@ static bool sweep_ram(struct memory_sweep *s, const struct conf *conf, uint64_t 
 
 struct disk_pass {
     struct memory_sweep *sweep;
-    const struct conf *conf;
+    const struct policy_hosts *hosts;
     struct arena arena;
 };
 
@@ -285,7 +288,7 @@ static void see_record(void *context, struct hash128 key, const struct store_rec
     if (r->kind != STORE_OBJECT || r->rep_count == 0)
         return;
     enum memory_purged is =
-        judge(s, d->conf, &d->arena, r->key, r->tag_hash, r->tag_count, r->fill_no);
+        judge(s, d->hosts, &d->arena, r->key, r->tag_hash, r->tag_count, r->fill_no);
     if (is == MEMORY_PURGED_NOT ||
         (is == MEMORY_PURGED_SOFT && (r->flags & STORE_RECORD_STALE)))
         return;
@@ -314,11 +317,11 @@ static void see_record(void *context, struct hash128 key, const struct store_rec
     wait_orders(s, ORDERS_MAX);
 }
 
-static bool sweep_disk(struct memory_sweep *s, const struct conf *conf)
+static bool sweep_disk(struct memory_sweep *s, const struct policy_hosts *hosts)
 {
     if (!s->tier->store)
         return true;
-    struct disk_pass d = {.sweep = s, .conf = conf};
+    struct disk_pass d = {.sweep = s, .hosts = hosts};
     struct store_walk w = {.last = {UINT64_MAX, UINT64_MAX}};
     arena_init(&d.arena, NAMES_BYTES);
     enum err e = ERR_OK;
@@ -328,18 +331,27 @@ static bool sweep_disk(struct memory_sweep *s, const struct conf *conf)
     return e == ERR_CLOSED;
 }
 
-bool memory_sweep_pass(struct memory_sweep *s, const struct conf *conf, uint64_t renames)
+/* False: stopped, or a fill from before `no` is under way still. */
+static bool look_at_all(struct memory_sweep *s, const struct policy_hosts *hosts, uint64_t no)
 {
-    uint64_t no = memory_epoch_now(s->tier->epoch);
     bool older = false, now_older = false;
-    if (!sweep_ram(s, conf, no, &older) || !sweep_disk(s, conf))
+    if (!sweep_ram(s, hosts, no, &older) || !sweep_disk(s, hosts))
         return false;
     wait_orders(s, 0);
     /* Again, for what began before and has not ended yet. */
-    if (!sweep_ram(s, conf, no, &now_older) || now_older)
+    if (!sweep_ram(s, hosts, no, &now_older) || now_older)
         return false;
     wait_orders(s, 0);
-    return memory_epoch_forget(s->tier->epoch, no, renames, conf != NULL) > 0;
+    return true;
+}
+
+bool memory_sweep_pass(struct memory_sweep *s, const struct conf *conf, uint64_t renames)
+{
+    uint64_t no = memory_epoch_now(s->tier->epoch);
+    struct policy_hosts *hosts = conf ? policy_hosts_create(conf) : NULL;
+    bool all = look_at_all(s, hosts, no);
+    policy_hosts_destroy(hosts);
+    return all && memory_epoch_forget(s->tier->epoch, no, renames, conf != NULL) > 0;
 }
 
 /* --- counting --- */
@@ -348,7 +360,7 @@ struct counting {
     struct memory_tier *tier;
     struct memory_purge *const *purges;
     uint32_t purge_count;
-    const struct conf *conf;
+    struct policy_hosts *hosts;
     struct arena arena;
     uint64_t count;
 };
@@ -371,7 +383,7 @@ static void count_one(struct counting *c, struct span key_text, const uint64_t *
     arena_reset(&c->arena);
     if (!memory_object_names(key_text, &c->arena, &n))
         return;
-    n.site = site_of(c->conf, n.host);
+    n.site = site_of(c->hosts, n.host);
     n.tags = tags;
     n.tag_count = tag_count;
     c->count += is_named(c, &n) &&
@@ -399,7 +411,10 @@ static void count_record(void *context, struct hash128 key, const struct store_r
 uint64_t memory_sweep_count(struct memory_tier *t, struct memory_purge *const *purges,
                             uint32_t purge_count, const struct conf *conf)
 {
-    struct counting c = {.tier = t, .purges = purges, .purge_count = purge_count, .conf = conf};
+    struct counting c = {.tier = t,
+                         .purges = purges,
+                         .purge_count = purge_count,
+                         .hosts = policy_hosts_create(conf)};
     struct memory_walk ram = {0, 0};
     struct store_walk disk = {.last = {UINT64_MAX, UINT64_MAX}};
     arena_init(&c.arena, NAMES_BYTES);
@@ -408,5 +423,6 @@ uint64_t memory_sweep_count(struct memory_tier *t, struct memory_purge *const *p
     while (t->store && store_walk(t->store, &disk, WALK_STEP, count_record, &c) == ERR_OK) {
     }
     arena_fini(&c.arena);
+    policy_hosts_destroy(c.hosts);
     return c.count;
 }

@@ -190,6 +190,29 @@ def test_names_for_one_site_are_swept(bench):
     assert not is_hit(bench.get(path, host="www.test"))
 
 
+def test_a_host_that_goes_to_another_site(bench):
+    """What was purged for the site that it was of is purged, also after a kill and a start."""
+    def sites(all_hosts, other):
+        return [{"name": "all", "hosts": all_hosts}, {"name": "other", "hosts": other}]
+
+    first = sites(["*", "www.test", "api.test"], ["other.test"])
+    second = sites(["*", "api.test"], ["other.test", "www.test"])
+    third = sites(["*"], ["other.test", "www.test", "api.test"])
+    assert bench.node.reload(harness.config(bench.origin.port, sites=first))
+    path = bench.serve([*LASTS, ("Surrogate-Key", "t")])
+    for host in ("www.test", "api.test"):
+        bench.fill(path, host=host)
+    purge(bench, "tag", "t", site="all")
+    assert bench.node.reload(harness.config(bench.origin.port, sites=second))
+    assert not is_hit(bench.get(path, host="www.test"))
+    assert is_hit(bench.get(path, host="www.test"))
+    bench.node.write(harness.config(bench.origin.port, sites=third))
+    bench.node.kill()
+    bench.node.start()
+    assert not is_hit(bench.get(path, host="api.test"))
+    assert is_hit(bench.get(path, host="api.test"))
+
+
 def test_a_host_that_goes_to_another_site_and_back(bench):
     """Purged for its site, it is not usable again: what is swept between says nothing of it."""
     def names():

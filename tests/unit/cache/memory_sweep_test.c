@@ -105,20 +105,6 @@ static void of_another_site(void **state)
     assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", ""), CACHE_HIT);
 }
 
-static void another_configuration(void **state)
-{
-    (void)state;
-    store_two();
-    purge_for("s", PURGE_URL, PURGE_HARD, "http://h.x/x");
-    struct conf other = {.site_count = 0};
-    cache_rename(s.cache);
-    assert_false(
-        memory_sweep_pass(s.cache->sweep, &other, memory_epoch_renames(s.cache->tier.epoch)));
-    assert_int_equal(names(), 1);
-    assert_int_equal(scene_verdict(&s, HTTP_GET, "/x", ""), CACHE_LEAD);
-    assert_int_equal(scene_verdict(&s, HTTP_GET, "/y", ""), CACHE_HIT);
-}
-
 /* The reload comes between the tick and the thread. */
 static void a_configuration_of_before(void **state)
 {
@@ -186,7 +172,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(with_the_site_known, begin, end),
         cmocka_unit_test_setup_teardown(softly, begin, end),
         cmocka_unit_test_setup_teardown(of_another_site, begin, end),
-        cmocka_unit_test_setup_teardown(another_configuration, begin, end),
         cmocka_unit_test_setup_teardown(a_configuration_of_before, begin, end),
         cmocka_unit_test_setup_teardown(the_configuration_is_held_for_a_pass, begin, end),
     };

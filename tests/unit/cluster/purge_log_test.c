@@ -324,6 +324,14 @@ static void all_makes_older_ones_needless(void **state)
     assert_int_equal(figures().records, 1);
 }
 
+/* And written. */
+static void swept(uint64_t no)
+{
+    cluster_purge_log_swept(l, (struct cluster_purge_swept){no, 7});
+    write_now(ERR_OK, 1000);
+    assert_true(batch.swept_changed && batch.swept.apply_no == no && batch.swept.sites == 7);
+}
+
 static void age_waits_for_the_sweep(void **state)
 {
     (void)state;
@@ -331,7 +339,7 @@ static void age_waits_for_the_sweep(void **state)
     b = accept_at(PURGE_TAG, PURGE_HARD, "b", 0, 2000);
     write_now(ERR_OK, 2000);
     assert_false(cluster_purge_log_take(l, 1001 + 7 * DAY, &batch)); /* not swept */
-    cluster_purge_log_swept(l, 2);
+    swept(2);
     assert_false(cluster_purge_log_take(l, 1000 + 7 * DAY, &batch)); /* not old enough */
     assert_true(cluster_purge_log_take(l, 1001 + 7 * DAY, &batch));
     assert_int_equal(batch.drop_count, 1);
@@ -343,6 +351,39 @@ static void age_waits_for_the_sweep(void **state)
     assert_int_equal(figures().expired, 1);
 }
 
+/* What everything was purged by stays, and what lies behind it goes. */
+static void age_passes_a_purge_of_everything(void **state)
+{
+    (void)state;
+    struct cluster_purge_id all = accept_at(PURGE_ALL, PURGE_SOFT, "", 0, 1000), a;
+    a = accept_at(PURGE_TAG, PURGE_HARD, "a", 0, 1000);
+    write_now(ERR_OK, 1000);
+    swept(2);
+    assert_true(cluster_purge_log_take(l, 1001 + 7 * DAY, &batch));
+    assert_int_equal(batch.drop_count, 1);
+    assert_false(batch.floors_changed);
+    cluster_purge_log_written(l, &batch, ERR_OK, 8192);
+    assert_int_equal(cluster_purge_log_state(l, all), CLUSTER_PURGE_SYNCED);
+    assert_int_equal(cluster_purge_log_state(l, a), CLUSTER_PURGE_SUPERSEDED);
+    assert_false(cluster_purge_log_take(l, 1001 + 7 * DAY, &batch));
+}
+
+/* One batch for each change, until it is on disk; a lower number is none. */
+static void how_far_the_sweep_came_is_written(void **state)
+{
+    (void)state;
+    swept(5);
+    cluster_purge_log_swept(l, (struct cluster_purge_swept){4, 7});
+    assert_false(cluster_purge_log_take(l, 1000, &batch));
+    cluster_purge_log_swept(l, (struct cluster_purge_swept){4, 0});
+    assert_true(cluster_purge_log_take(l, 1001, &batch));
+    assert_true(batch.swept.apply_no == 5 && batch.swept.sites == 0);
+    cluster_purge_log_written(l, &batch, ERR_SYS, 8192);
+    assert_true(cluster_purge_log_take(l, 1002, &batch));
+    cluster_purge_log_written(l, &batch, ERR_OK, 8192);
+    assert_false(cluster_purge_log_take(l, 1002, &batch));
+}
+
 static void too_many_raise_the_floor(void **state)
 {
     (void)state;
@@ -351,7 +392,7 @@ static void too_many_raise_the_floor(void **state)
         snprintf(tag, sizeof(tag), "t%u", i);
         (void)accept_at(PURGE_TAG, i == 20 ? PURGE_SOFT : PURGE_HARD, tag, 0, 1000);
     }
-    cluster_purge_log_swept(l, 10);
+    swept(10);
     while (cluster_purge_log_take(l, 1000, &batch))
         cluster_purge_log_written(l, &batch, ERR_OK, 8192);
     (void)accept_tag("one more", 0);
@@ -440,6 +481,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_stream_id_that_is_taken_is_not_used, begin, end),
         cmocka_unit_test_setup_teardown(all_makes_older_ones_needless, begin, end),
         cmocka_unit_test_setup_teardown(age_waits_for_the_sweep, begin, end),
+        cmocka_unit_test_setup_teardown(age_passes_a_purge_of_everything, begin, end),
+        cmocka_unit_test_setup_teardown(how_far_the_sweep_came_is_written, begin, end),
         cmocka_unit_test_setup_teardown(too_many_raise_the_floor, begin, end),
         cmocka_unit_test_setup_teardown(a_full_file_makes_room, begin, end),
         cmocka_unit_test_setup_teardown(pending_ones_are_found_and_listed, begin, end),

@@ -189,10 +189,46 @@ static void test_renames(void **state)
     conf_destroy(now);
 }
 
+static void test_moves(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why, *now, *next;
+        bool moves, same;
+    } rows[] = {
+#define S(hosts) "{ name: s, hosts: [" hosts "] }"
+#define T(hosts) "{ name: t, hosts: [" hosts "] }"
+        {"nothing", S("h") "," T("i"), S("h") "," T("i"), false, true},
+        {"one more site", S("h"), S("h") "," T("i"), false, false},
+        {"in another order", S("h") "," T("i"), T("i") "," S("h"), false, false},
+        {"one more host", S("h"), S("h, i"), true, false},
+        {"it goes", S("h"), T("h"), true, false},
+        {"its host goes", S("h, j") "," T("i"), S("h") "," T("i, j"), true, false},
+        {"others named a host of its pattern", S("'*.h'"), S("'*.h'") "," T("a.h"), true,
+         false},
+        {"its pattern and nothing else", S("'*.h'"), S("'*.h'"), false, true},
+        {"all that is left", S("h, '*'") "," T("i"), S("h, '*'") "," T("j"), true, false},
+        {"it was not there", T("h"), S("h"), false, false},
+        {"names and hosts are not one text", S("a, b"), S("ab"), true, false},
+    };
+    char text[1024];
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        snprintf(text, sizeof text, "%ssites: [%s]\n", LISTEN ORIGIN, rows[i].now);
+        struct conf *now = load(rows[i].why, text);
+        snprintf(text, sizeof text, "%ssites: [%s]\n", LISTEN ORIGIN, rows[i].next);
+        struct conf *next = load(rows[i].why, text);
+        if (node_change_moves(now, next, SPAN("s")) != rows[i].moves ||
+            (node_change_sites(now) == node_change_sites(next)) != rows[i].same)
+            fail_msg("%s", rows[i].why);
+        conf_destroy(now);
+        conf_destroy(next);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_check),
-                                       cmocka_unit_test(test_check_cluster),
-                                       cmocka_unit_test(test_renames)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_check), cmocka_unit_test(test_check_cluster),
+        cmocka_unit_test(test_renames), cmocka_unit_test(test_moves)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,7 +12,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "cache/cache.h"
+#include "base/counter.h"
+#include "cache/core.h"
+#include "cache/memory/epoch.h"
 #include "conf/load.h"
 #include "node/setup/setup.h"
 
@@ -297,7 +299,7 @@ static void test_named_anew(void **state)
     apply(&s, &url, 1, 2); /* one that may still be on its way to the disk */
     assert_int_equal(names_of(&s), 1);
     struct setup *next = make_setup(&s, NO_DROP);
-    node_purges_rename(s.purges, next->conf);
+    node_purges_rename(s.purges, s.setup->conf, next->conf);
     assert_int_equal(names_of(&s), 2); /* /a as before, and /a?utm=1 */
     wait_answers(&s, 2);
     setup_drop(next);
@@ -321,6 +323,127 @@ static void test_under_both_configurations(void **state)
     s.also = NULL;
     setup_drop(next);
     scene_fini(&s);
+}
+
+#define TWO "sites: [{ name: s, hosts: [h] }, { name: t, hosts: [i] }]\n"
+#define MOVED "sites: [{ name: s, hosts: [j] }, { name: t, hosts: [i, h] }]\n"
+#define THREE                                                                                  \
+    "sites: [{ name: u, hosts: [k] }, { name: s, hosts: [h] }, { name: t, hosts: [i] }]\n"
+
+/* Is what host `h` bore before the purges, with the tag, purged as this site's? */
+static bool is_purged_for(const struct scene *s, const char *site)
+{
+    struct memory_epoch *e = s->cache->tier.epoch;
+    uint64_t tag_hash = memory_epoch_tag(e, SPAN("a"), false);
+    struct memory_names n = {.url = SPAN("h/x"),
+                             .host = SPAN("h"),
+                             .path_query = SPAN("/x"),
+                             .site = span_text(site),
+                             .tags = &tag_hash,
+                             .tag_count = 1};
+    return memory_epoch_check(e, &n, 1, NULL) == MEMORY_PURGED_HARD;
+}
+
+static void start_under(struct scene *s, const char *sites)
+{
+    stop(s);
+    setup_drop(s->setup);
+    s->setup = make_setup(s, sites);
+    start(s);
+}
+
+static void purge_for_s(struct scene *s)
+{
+    struct purge a = tag("a");
+    a.site = SPAN("s");
+    apply(s, &a, 1, 1);
+    wait_answers(s, 1);
+    assert_true(is_purged_for(s, "s") && !is_purged_for(s, "t"));
+}
+
+static void sweep(struct scene *s)
+{
+    struct memory_epoch *e = s->cache->tier.epoch;
+    (void)memory_sweep_pass(s->cache->sweep, s->setup->conf, memory_epoch_renames(e));
+    node_purges_tick(s->purges, 1000);
+    assert_false(is_purged_for(s, "s"));
+}
+
+/* What was not swept, and was another site's perhaps, is purged whosever it is now; until that
+ * is swept, starts know of it. */
+static void test_a_start_under_other_sites(void **state)
+{
+    (void)state;
+    struct scene s;
+    uint64_t widened = counter_sum(COUNTER_PURGE_WIDENED);
+    scene_init(&s, TWO);
+    purge_for_s(&s);
+    start_under(&s, TWO);
+    assert_true(is_purged_for(&s, "s") && !is_purged_for(&s, "t"));
+    assert_int_equal(counter_sum(COUNTER_PURGE_WIDENED), widened);
+    start_under(&s, MOVED);
+    assert_true(is_purged_for(&s, "t"));
+    assert_int_equal(counter_sum(COUNTER_PURGE_WIDENED), widened + 1);
+    start_under(&s, MOVED); /* it was not swept yet */
+    assert_true(is_purged_for(&s, "t"));
+    assert_int_equal(counter_sum(COUNTER_PURGE_WIDENED), widened + 2);
+    sweep(&s);
+    for (unsigned i = 0; i < 2; i++) {
+        start_under(&s, i ? TWO : MOVED);
+        assert_true(is_purged_for(&s, "s") && !is_purged_for(&s, "t"));
+        assert_int_equal(counter_sum(COUNTER_PURGE_WIDENED), widened + 2);
+    }
+    scene_fini(&s);
+}
+
+/* Swept under the sites of before: nothing is left to be another's. */
+static void test_swept_before_the_sites_changed(void **state)
+{
+    (void)state;
+    struct scene s;
+    uint64_t widened = counter_sum(COUNTER_PURGE_WIDENED);
+    scene_init(&s, TWO);
+    purge_for_s(&s);
+    sweep(&s);
+    start_under(&s, MOVED);
+    assert_false(is_purged_for(&s, "t"));
+    assert_int_equal(counter_sum(COUNTER_PURGE_WIDENED), widened);
+    assert_int_equal(names_of(&s), 1); /* as what it is now, which costs nothing */
+    scene_fini(&s);
+}
+
+static void test_sites_change_in_a_reload(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why, *next;
+        bool widens, swept;
+    } rows[] = {
+        {"one more site", THREE, false, false},
+        {"a host moves", MOVED, true, false},
+        {"after the sweep", MOVED, false, true},
+        {"the site goes", "sites: [{ name: t, hosts: [h] }]\n", true, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct scene s;
+        uint64_t widened = counter_sum(COUNTER_PURGE_WIDENED);
+        scene_init(&s, TWO);
+        purge_for_s(&s);
+        if (rows[i].swept)
+            sweep(&s);
+        struct setup *next = make_setup(&s, rows[i].next), *leaving = s.setup;
+        node_purges_rename(s.purges, leaving->conf, next->conf);
+        s.setup = next;
+        if (is_purged_for(&s, "t") != rows[i].widens ||
+            counter_sum(COUNTER_PURGE_WIDENED) - widened != rows[i].widens)
+            fail_msg("%s", rows[i].why);
+        setup_drop(leaving);
+        start_under(&s, rows[i].next); /* killed before a sweep, it is as before */
+        if (is_purged_for(&s, "t") != rows[i].widens)
+            fail_msg("%s: after a start", rows[i].why);
+        sweep(&s);
+        scene_fini(&s);
+    }
 }
 
 /* Control's mailbox is not opened: nothing comes home, and the log's room ends. */
@@ -375,7 +498,7 @@ static void test_without_a_log(void **state)
     assert_int_equal(s.done.err, ERR_SYS);
     assert_int_equal(names_of(&s), 2);
     apply(&s, list, 2, 0);
-    node_purges_rename(s.purges, s.setup->conf);
+    node_purges_rename(s.purges, s.setup->conf, s.setup->conf);
     node_purges_tick(s.purges, 1001);
     node_purges_figures(s.purges, &f);
     assert_false(f.purge_log_ok);
@@ -428,6 +551,9 @@ int main(void)
         cmocka_unit_test(test_replayed_with_old_numbers),
         cmocka_unit_test(test_log_forgotten_cache_kept),
         cmocka_unit_test(test_named_anew),
+        cmocka_unit_test(test_a_start_under_other_sites),
+        cmocka_unit_test(test_swept_before_the_sites_changed),
+        cmocka_unit_test(test_sites_change_in_a_reload),
         cmocka_unit_test(test_under_both_configurations),
         cmocka_unit_test(test_log_full_is_told),
         cmocka_unit_test(test_without_a_log),
