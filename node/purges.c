@@ -208,12 +208,23 @@ static struct memory_purge **read_all(const struct purge *purges, uint32_t count
     return named;
 }
 
-/* Other configurations only for a moment, and they may not know the name at all. */
+/* Other configurations only for a moment, and they may not know the name at all. Who asked may
+ * have meant a site as it was under one of them. */
 static void effect_under_others(struct node_purges *p, const struct purge *purge, uint64_t no,
                                 const struct conf **confs, uint32_t count)
 {
-    for (uint32_t i = 1; i < count; i++)
+    struct purge wide = *purge;
+    wide.site = SPAN("");
+    for (uint32_t i = 1; i < count; i++) {
+        bool moved = purge->site.len && node_change_moves(confs[i], confs[0], purge->site);
         (void)!cache_purge(p->cache, purge, no, confs[i]);
+        if (!moved)
+            continue;
+        (void)!cache_purge(p->cache, &wide, no, confs[0]);
+        counter_add(COUNTER_PURGE_WIDENED, 1);
+        p->widened_no = no;
+        tell_swept(p);
+    }
 }
 
 enum err purges_effect(struct node_purges *p, const struct purge *purge, uint64_t no)

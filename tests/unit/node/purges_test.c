@@ -446,6 +446,35 @@ static void test_sites_change_in_a_reload(void **state)
     }
 }
 
+/* A worker that has the sites of before says which one it means. */
+static void test_while_the_sites_change(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct purge a = tag("a");
+    a.site = SPAN("s");
+    scene_init(&s, MOVED);
+    struct setup *leaving = make_setup(&s, TWO), *more = make_setup(&s, THREE);
+    s.also = more->conf; /* where `s` was something else, too */
+    apply(&s, &a, 1, 1);
+    assert_true(is_purged_for(&s, "t"));
+    sweep(&s);
+    assert_false(is_purged_for(&s, "t"));
+    s.also = leaving->conf;
+    apply(&s, &a, 1, 2);
+    wait_answers(&s, 2);
+    assert_true(is_purged_for(&s, "t"));
+    s.also = NULL;
+    start_under(&s, MOVED);
+    assert_true(is_purged_for(&s, "t"));
+    sweep(&s);
+    start_under(&s, MOVED);
+    assert_false(is_purged_for(&s, "t"));
+    setup_drop(leaving);
+    setup_drop(more);
+    scene_fini(&s);
+}
+
 /* Control's mailbox is not opened: nothing comes home, and the log's room ends. */
 static void test_log_full_is_told(void **state)
 {
@@ -554,6 +583,7 @@ int main(void)
         cmocka_unit_test(test_a_start_under_other_sites),
         cmocka_unit_test(test_swept_before_the_sites_changed),
         cmocka_unit_test(test_sites_change_in_a_reload),
+        cmocka_unit_test(test_while_the_sites_change),
         cmocka_unit_test(test_under_both_configurations),
         cmocka_unit_test(test_log_full_is_told),
         cmocka_unit_test(test_without_a_log),
