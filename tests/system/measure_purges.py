@@ -237,6 +237,10 @@ class Scene:
         self.counts["purge", answer.status] += 1
         if phase == "steady" and self.phase == "steady":
             self.took[answer.status].append(took)
+            if answer.status != 200 or took > 1:
+                print("%s %s: %d after %.2f s while all was well: %s" % (
+                    time.strftime("%H:%M:%S"), name, answer.status, took, answer.json))
+                sys.stdout.flush()
         if answer.status in (200, 202):
             self.store.was_answered(key, version)
         if answer.status == 200:
