@@ -154,6 +154,7 @@ void cluster_purge_log_unload(struct cluster_purge_log *l)
     cluster_purge_index_destroy(l->index);
     l->index = cluster_purge_index_create();
     cluster_purge_streams_fini(&l->streams);
+    l->swept = l->stored = (struct cluster_purge_swept){0};
 }
 
 void cluster_purge_log_set_reader(struct cluster_purge_log *l,

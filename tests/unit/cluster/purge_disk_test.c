@@ -476,6 +476,28 @@ static void a_damaged_record_is_skipped_and_widens_once(void **state)
     assert_true(n->soft_floor == floor + (UINT64_C(5) << 40)); /* with the raised number */
 }
 
+/* Written by itself, and gone with the file. */
+static void how_far_the_sweep_came_comes_back(void **state)
+{
+    struct node *n = *state;
+    open_node(n);
+    assert_int_equal(cluster_purge_log_swept_now(n->log).apply_no, 0);
+    cluster_purge_log_swept(n->log, (struct cluster_purge_swept){1234, 99});
+    run(n, 1000);
+    close_node(n);
+    open_node(n);
+    assert_int_equal(cluster_purge_log_swept_now(n->log).apply_no, 1234);
+    assert_int_equal(cluster_purge_log_swept_now(n->log).sites, 99);
+    writes_done = 0;
+    run(n, 1001);
+    assert_int_equal(writes_done, 0); /* nothing is new */
+    close_node(n);
+    remove_file(n, "data.mdb");
+    open_node(n);
+    assert_int_equal(cluster_purge_log_swept_now(n->log).apply_no, 0);
+    assert_int_equal(cluster_purge_log_swept_now(n->log).sites, 0);
+}
+
 static void a_lost_head_is_another_log_with_larger_numbers(void **state)
 {
     struct node *n = *state;
@@ -856,6 +878,7 @@ int main(void)
                                         end),
         cmocka_unit_test_setup_teardown(a_lost_head_is_another_log_with_larger_numbers, begin,
                                         end),
+        cmocka_unit_test_setup_teardown(how_far_the_sweep_came_comes_back, begin, end),
         cmocka_unit_test_setup_teardown(a_damaged_file_is_put_aside, begin, end),
         cmocka_unit_test_setup_teardown(the_third_start_that_dies_is_the_last_with_its_file,
                                         begin, end),
