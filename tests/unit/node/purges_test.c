@@ -15,10 +15,15 @@
 #include "base/counter.h"
 #include "cache/core.h"
 #include "cache/memory/epoch.h"
+#include "cache/policy/key.h"
 #include "conf/load.h"
+#include "node/change.h"
 #include "node/setup/setup.h"
 
 #define DEADLINE_S 60
+#ifndef WALKS
+#define WALKS 12
+#endif
 
 #define NO_DROP "sites: [{ name: s, hosts: [h] }]\n"
 #define DROP "sites: [{ name: s, hosts: [h], cache_key: { query: { drop: [utm] } } }]\n"
@@ -475,6 +480,152 @@ static void test_while_the_sites_change(void **state)
     scene_fini(&s);
 }
 
+/* --- walks: hosts change their sites while they are filled, purged and swept --- */
+
+#define WALK_HOSTS 3
+#define WALK_TAGS 2
+#define WALK_OBJECTS 24
+
+static const char *const walk_hosts[WALK_HOSTS] = {"h", "i", "j.k"};
+static const char *const walk_tags[WALK_TAGS] = {"a", "b"};
+static const char *const walk_sites[] = {
+    "sites: [{ name: s, hosts: [h, i] }, { name: t, hosts: ['*.k'] }]\n",
+    "sites: [{ name: s, hosts: [h] }, { name: t, hosts: [i, '*.k'] }]\n",
+    "sites: [{ name: s, hosts: [h] }, { name: t, hosts: [i, '*.k'] }, { name: u, hosts: [j.k] "
+    "}]\n",
+    "sites: [{ name: u, hosts: [h, i, j.k] }]\n",
+};
+
+struct walk {
+    struct scene scene;
+    uint64_t dice;
+    struct walk_object { /* what disks and memory may have */
+        bool there, dead;
+        unsigned host, tag;
+        uint64_t fill_no;
+    } objects[WALK_OBJECTS];
+};
+
+static unsigned throw_dice(struct walk *w, unsigned sides)
+{
+    w->dice = w->dice * UINT64_C(6364136223846793005) + 1442695040888963407;
+    return (unsigned)(w->dice >> 33) % sides;
+}
+
+static const char *site_of_host(const struct walk *w, unsigned host)
+{
+    const struct conf_site *site =
+        policy_key_site(w->scene.setup->conf, span_text(walk_hosts[host]));
+    assert_non_null(site);
+    return site->name;
+}
+
+static bool is_usable(const struct walk *w, const struct walk_object *o)
+{
+    char url[32];
+    struct memory_epoch *e = w->scene.cache->tier.epoch;
+    snprintf(url, sizeof url, "%s/x", walk_hosts[o->host]);
+    uint64_t tag_hash = memory_epoch_tag(e, span_text(walk_tags[o->tag]), false);
+    struct memory_names n = {.url = span_text(url),
+                             .host = span_text(walk_hosts[o->host]),
+                             .path_query = SPAN("/x"),
+                             .site = span_text(site_of_host(w, o->host)),
+                             .tags = &tag_hash,
+                             .tag_count = 1};
+    return memory_epoch_check(e, &n, o->fill_no, NULL) != MEMORY_PURGED_HARD;
+}
+
+static void walk_purge(struct walk *w)
+{
+    unsigned at = throw_dice(w, WALK_HOSTS), by = throw_dice(w, WALK_TAGS + 1);
+    const char *site = site_of_host(w, at);
+    struct purge p = {.kind = by < WALK_TAGS ? PURGE_TAG : PURGE_ALL, .mode = PURGE_HARD};
+    p.selector = by < WALK_TAGS ? span_text(walk_tags[by]) : SPAN("");
+    p.site = span_text(site);
+    apply(&w->scene, &p, 1, 0);
+    for (unsigned i = 0; i < WALK_OBJECTS; i++) {
+        struct walk_object *o = &w->objects[i];
+        if ((by == WALK_TAGS || o->tag == by) && strcmp(site_of_host(w, o->host), site) == 0)
+            o->dead = o->there;
+    }
+}
+
+/* What the sweep finds purged goes; then names may. */
+static void walk_sweep(struct walk *w)
+{
+    struct memory_epoch *e = w->scene.cache->tier.epoch;
+    for (unsigned i = 0; i < WALK_OBJECTS; i++)
+        w->objects[i].there = w->objects[i].there && is_usable(w, &w->objects[i]);
+    (void)memory_sweep_pass(w->scene.cache->sweep, w->scene.setup->conf,
+                            memory_epoch_renames(e));
+    if (throw_dice(w, 2)) /* the log hears of it, or does not any more */
+        node_purges_tick(w->scene.purges, 1000);
+}
+
+static void walk_reload(struct walk *w, const char *sites)
+{
+    struct setup *leaving = w->scene.setup, *next = make_setup(&w->scene, sites);
+    if (node_change_renames(leaving->conf, next->conf))
+        node_purges_rename(w->scene.purges, leaving->conf, next->conf);
+    w->scene.setup = next;
+    setup_drop(leaving);
+}
+
+static void walk_step(struct walk *w)
+{
+    const char *sites = walk_sites[throw_dice(w, ARRAY_LEN(walk_sites))];
+    switch (throw_dice(w, 16)) {
+    case 0:
+    case 1:
+        walk_reload(w, sites);
+        return;
+    case 2:
+        start_under(&w->scene, sites);
+        return;
+    case 3:
+    case 4:
+        walk_sweep(w);
+        return;
+    case 5:
+    case 6:
+    case 7:
+        walk_purge(w);
+        return;
+    default:
+        w->objects[throw_dice(w, WALK_OBJECTS)] =
+            (struct walk_object){.there = true,
+                                 .host = throw_dice(w, WALK_HOSTS),
+                                 .tag = throw_dice(w, WALK_TAGS),
+                                 .fill_no = memory_epoch_now(w->scene.cache->tier.epoch)};
+    }
+}
+
+/* Nothing that was purged is usable again, whosever site its host is. */
+static void test_walks_of_sites(void **state)
+{
+    (void)state;
+    unsigned usable = 0;
+    for (uint64_t seed = 1; seed <= WALKS; seed++) {
+        struct walk w = {.dice = seed};
+        scene_init(&w.scene, walk_sites[0]);
+        for (unsigned step = 0; step < 120; step++) {
+            walk_step(&w);
+            (void)letter_open_all(&w.scene.home);
+            for (unsigned i = 0; i < WALK_OBJECTS; i++) {
+                const struct walk_object *o = &w.objects[i];
+                if (!o->there || !is_usable(&w, o))
+                    continue;
+                if (o->dead)
+                    fail_msg("seed %llu, step %u: %s, tag %s", (unsigned long long)seed, step,
+                             walk_hosts[o->host], walk_tags[o->tag]);
+                usable++;
+            }
+        }
+        scene_fini(&w.scene);
+    }
+    assert_true(usable > WALKS * 120); /* and much is, where nothing was purged */
+}
+
 /* Control's mailbox is not opened: nothing comes home, and the log's room ends. */
 static void test_log_full_is_told(void **state)
 {
@@ -584,6 +735,7 @@ int main(void)
         cmocka_unit_test(test_swept_before_the_sites_changed),
         cmocka_unit_test(test_sites_change_in_a_reload),
         cmocka_unit_test(test_while_the_sites_change),
+        cmocka_unit_test(test_walks_of_sites),
         cmocka_unit_test(test_under_both_configurations),
         cmocka_unit_test(test_log_full_is_told),
         cmocka_unit_test(test_without_a_log),
