@@ -192,6 +192,15 @@ struct loading {
     struct cluster_purge_id damaged[DAMAGED_MAX]; /* seq 0: a stream's row */
 };
 
+/* Its number was given, too. */
+static void load_swept(struct cluster_purge_disk *d, struct loading *loading,
+                       struct cluster_purge_swept swept)
+{
+    cluster_purge_log_load_swept(d->log, swept);
+    if (swept.apply_no >> BOOT_SHIFT > loading->boot_no)
+        loading->boot_no = swept.apply_no >> BOOT_SHIFT;
+}
+
 static void load_record(void *user, const struct cluster_purge_record *r)
 {
     struct loading *loading = user;
@@ -227,7 +236,7 @@ static enum err load(struct cluster_purge_disk *d, struct loading *loading)
     lmdb_begin(&t, d->env, false);
     d->opened.made_anew = !cluster_purge_rows_head(&t, d->heads, &d->head);
     if (!d->opened.made_anew)
-        cluster_purge_log_load_swept(d->log, cluster_purge_rows_swept(&t, d->heads));
+        load_swept(d, loading, cluster_purge_rows_swept(&t, d->heads));
     cluster_purge_rows_streams(&t, d->streams, load_stream, note_damaged, loading);
     cluster_purge_rows_records(&t, d->records, load_record, note_damaged, loading);
     cluster_purge_rows_members(&t, d->heads, load_member, note_damaged, loading);
@@ -276,6 +285,8 @@ static enum err begin_boot(struct cluster_purge_disk *d, const struct loading *l
     raise_floor(d);
     lmdb_begin(&t, d->env, true);
     cluster_purge_rows_put_head(&t, d->heads, &d->head);
+    if (d->opened.made_anew)
+        cluster_purge_rows_put_swept(&t, d->heads, (struct cluster_purge_swept){0});
     for (uint64_t i = 0; i < d->opened.corrupt && i < DAMAGED_MAX; i++) {
         if (loading->damaged[i].seq)
             give_up_record(d, &t, loading->damaged[i]);
@@ -398,6 +409,7 @@ enum err cluster_purge_disk_raise_boot(struct cluster_purge_disk *d, uint64_t bo
         return ERR_LIMIT;
     d->head.boot_no = boot_no;
     raise_floor(d);
+    cluster_purge_log_load_floors(d->log, d->head.floors);
     lmdb_begin(&t, d->env, true);
     cluster_purge_rows_put_head(&t, d->heads, &d->head);
     enum err err = lmdb_commit(&t);
@@ -416,18 +428,25 @@ enum err cluster_purge_disk_replay(struct cluster_purge_disk *d,
 {
     struct cluster_purge_record floor = {.purge = {.kind = PURGE_ALL}};
     struct lmdb_txn t;
-    floor.apply_no = d->head.floors.hard;
+    struct cluster_purge_floors floors = cluster_purge_log_floors(d->log);
+    floor.apply_no = floors.hard;
     floor.purge.mode = PURGE_HARD;
     if (floor.apply_no)
         each(user, &floor);
-    floor.apply_no = d->head.floors.soft;
+    floor.apply_no = floors.soft;
     floor.purge.mode = PURGE_SOFT;
     if (floor.apply_no)
         each(user, &floor);
-    lmdb_begin(&t, d->env, false);
-    cluster_purge_rows_records(&t, d->records, each, NULL, user);
-    lmdb_abort(&t);
-    return t.err;
+    enum err err = ERR_SYS;
+    pthread_mutex_lock(&d->lock); /* the writer may open the file anew */
+    if (d->env) {
+        lmdb_begin(&t, d->env, false);
+        cluster_purge_rows_records(&t, d->records, each, NULL, user);
+        lmdb_abort(&t);
+        err = t.err;
+    }
+    pthread_mutex_unlock(&d->lock);
+    return err;
 }
 
 /* --- write --- */

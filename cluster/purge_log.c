@@ -68,6 +68,17 @@ struct cluster_purge_swept cluster_purge_log_swept_now(const struct cluster_purg
     return l->swept;
 }
 
+struct cluster_purge_floors cluster_purge_log_floors(const struct cluster_purge_log *l)
+{
+    return l->floors;
+}
+
+void cluster_purge_log_load_floors(struct cluster_purge_log *l,
+                                   struct cluster_purge_floors floors)
+{
+    l->floors = floors;
+}
+
 void cluster_purge_log_load_swept(struct cluster_purge_log *l, struct cluster_purge_swept swept)
 {
     l->swept = l->stored = swept;
@@ -437,6 +448,18 @@ enum err cluster_purge_log_find(struct cluster_purge_log *l, struct cluster_purg
         return ERR_NOT_FOUND;
     *out_synced = true;
     return l->reader->one(l->disk, id, out);
+}
+
+void cluster_purge_log_pending(const struct cluster_purge_log *l,
+                               void (*tell)(void *user, const struct cluster_purge_record *r),
+                               void *user)
+{
+    struct cluster_purge_record r;
+    for (const struct cluster_purge_pending *p = l->first; p; p = p->next)
+        if (p->kind == CLUSTER_PURGE_RECORD &&
+            cluster_purge_record_decode(p->id.stream, p->id.seq, span_of(p->value, p->bytes),
+                                        &r) == ERR_OK)
+            tell(user, &r);
 }
 
 unsigned cluster_purge_log_list(struct cluster_purge_log *l, int64_t since_s, unsigned limit,

@@ -136,6 +136,11 @@ struct cluster_purge_swept {
 void cluster_purge_log_swept(struct cluster_purge_log *l, struct cluster_purge_swept swept);
 struct cluster_purge_swept cluster_purge_log_swept_now(const struct cluster_purge_log *l);
 
+/* All records that wait for the disk, in order; borrowed until `tell` returns. */
+void cluster_purge_log_pending(const struct cluster_purge_log *l,
+                               void (*tell)(void *user, const struct cluster_purge_record *r),
+                               void *user);
+
 enum cluster_purge_state {
     CLUSTER_PURGE_UNKNOWN, /* never seen, or longer ago than we keep */
     CLUSTER_PURGE_PENDING_HERE,
@@ -214,6 +219,9 @@ void cluster_purge_log_load_stream(struct cluster_purge_log *l,
 void cluster_purge_log_load(struct cluster_purge_log *l, const struct cluster_purge_record *r);
 void cluster_purge_log_load_member(struct cluster_purge_log *l,
                                    const struct cluster_purge_member *m);
+struct cluster_purge_floors cluster_purge_log_floors(const struct cluster_purge_log *l);
+void cluster_purge_log_load_floors(struct cluster_purge_log *l,
+                                   struct cluster_purge_floors floors);
 void cluster_purge_log_load_swept(struct cluster_purge_log *l,
                                   struct cluster_purge_swept swept);
 void cluster_purge_log_loaded(struct cluster_purge_log *l, struct cluster_purge_floors floors,

@@ -83,7 +83,8 @@ struct replaying {
     uint64_t records, not_here;
     /* What was purged for one site above this number is for all of them, */
     uint64_t swept_no, widened;
-    bool widens, unread;       /* unread: what the disk has, too, as far as memory tells it */
+    uint64_t held_no; /* the lowest of them that became one of everything; 0: none */
+    bool widens;
     const struct conf *before; /* if its hosts may be another's now; NULL: they may */
 };
 
@@ -94,6 +95,11 @@ static bool is_to_widen(const struct replaying *r, const struct cluster_purge_re
            (!r->before || node_change_moves(r->before, r->conf, site));
 }
 
+static uint64_t lower(uint64_t lowest, uint64_t no)
+{
+    return lowest && lowest < no ? lowest : no;
+}
+
 static void replay_one(void *user, const struct cluster_purge_record *r)
 {
     struct replaying *replay = user;
@@ -102,6 +108,8 @@ static void replay_one(void *user, const struct cluster_purge_record *r)
     if (is_to_widen(replay, r)) {
         purge.site = SPAN("");
         replay->widened++;
+        if (purge.kind == PURGE_ALL)
+            replay->held_no = lower(replay->held_no, r->apply_no);
     }
     /* What cannot be named under this configuration cannot be looked up under it either. */
     if (cache_purge(replay->cache, &purge, r->apply_no, replay->conf) != ERR_OK)
@@ -121,12 +129,20 @@ static void distrust(struct node_purges *p, const struct conf *conf, enum err wh
 static void tell_swept(struct node_purges *p)
 {
     uint64_t no = cache_purges_swept(p->cache);
+    if (p->held_no && no >= p->held_no)
+        no = p->held_no - 1;
     bool mixed = no < p->widened_no;
     cluster_purge_log_swept(p->log, (struct cluster_purge_swept){no, mixed ? 0 : p->sites});
 }
 
-static void end_replay(struct node_purges *p, const struct replaying *replay)
+static void end_replay(struct node_purges *p, struct replaying *replay, enum err err)
 {
+    if (err != ERR_OK) { /* what was not read is not in the table either */
+        replay->held_no = lower(replay->held_no, replay->swept_no + 1);
+        replay->widened++;
+    }
+    if (replay->held_no)
+        p->held_no = lower(p->held_no, replay->held_no);
     counter_add(COUNTER_PURGE_WIDENED, replay->widened);
     if (replay->widened)
         p->widened_no = cache_apply_no_step(p->cache);
@@ -151,7 +167,7 @@ static void replay_all(struct node_purges *p, const struct conf *conf)
         log_line(LOG_INFO, "purges_replayed", "records=%llu not_here=%llu widened=%llu",
                  (unsigned long long)replay.records, (unsigned long long)replay.not_here,
                  (unsigned long long)replay.widened);
-    end_replay(p, &replay);
+    end_replay(p, &replay, err);
 }
 
 void node_purges_join(struct node_purges *p, struct cache *cache, const struct conf *conf)
@@ -167,8 +183,7 @@ void node_purges_join(struct node_purges *p, struct cache *cache, const struct c
 
 static void rename_recent(void *user, const struct cluster_purge_record *r, bool synced)
 {
-    const struct replaying *replay = user;
-    if (!synced || replay->unread)
+    if (synced)
         replay_one(user, r);
 }
 
@@ -182,13 +197,14 @@ void node_purges_rename(struct node_purges *p, const struct conf *now, const str
     cache_rename(p->cache);
     enum err err =
         p->disk ? cluster_purge_disk_replay(p->disk, replay_one, &replay) : ERR_CLOSED;
-    replay.unread = err != ERR_OK;
-    /* A replay reads the disk; what is on its way there is in the list. */
-    (void)cluster_purge_log_list(p->log, p->now_s - RECENT_S, UINT32_MAX, rename_recent,
-                                 &replay);
+    /* A replay reads the disk; what is on its way there is not old, but may say so. */
+    if (err != ERR_OK)
+        (void)cluster_purge_log_list(p->log, p->now_s - RECENT_S, UINT32_MAX, rename_recent,
+                                     &replay);
+    cluster_purge_log_pending(p->log, replay_one, &replay);
     if (err != ERR_OK)
         distrust(p, next, err);
-    end_replay(p, &replay);
+    end_replay(p, &replay, err);
 }
 
 /* --- apply --- */
@@ -216,13 +232,16 @@ static void effect_under_others(struct node_purges *p, const struct purge *purge
     struct purge wide = *purge;
     wide.site = SPAN("");
     for (uint32_t i = 1; i < count; i++) {
-        bool moved = purge->site.len && node_change_moves(confs[i], confs[0], purge->site);
+        bool moved = purge->site.len && (node_change_moves(confs[i], confs[0], purge->site) ||
+                                         node_change_moves(confs[0], confs[i], purge->site));
         (void)!cache_purge(p->cache, purge, no, confs[i]);
         if (!moved)
             continue;
         (void)!cache_purge(p->cache, &wide, no, confs[0]);
         counter_add(COUNTER_PURGE_WIDENED, 1);
         p->widened_no = no;
+        if (wide.kind == PURGE_ALL)
+            p->held_no = lower(p->held_no, no);
         tell_swept(p);
     }
 }

@@ -36,6 +36,7 @@ struct node_purges {
     int64_t now_s;
     uint64_t sites;      /* as node_change_sites, of the configuration in force */
     uint64_t widened_no; /* until this is swept, purges count that were made under others */
+    uint64_t held_no;    /* the sweep does not see to it: a start must; 0: none */
     struct purges_past past;
     int64_t seen_us; /* when this process last ran, by a clock that never stops */
 

@@ -41,6 +41,7 @@ struct memory_epoch {
     atomic_uint names;
     atomic_ullong renames;
     atomic_ullong swept;     /* as memory_epoch_swept */
+    uint64_t widened_no;     /* the lowest name that became one of everything; 0: none */
     atomic_ullong forgotten; /* names up to this number may have left */
     uint64_t keep;           /* names from this number on stay; 0: none */
 };
@@ -309,6 +310,8 @@ static void widen_to_all(struct memory_epoch *e, enum purge_mode mode, uint64_t 
 {
     counter_add(COUNTER_PURGE_WIDENED, 1);
     raise_to(mode == PURGE_HARD ? &e->all_hard : &e->all_soft, no);
+    /* No sweep looks at that: what the name meant is there still. */
+    e->widened_no = e->widened_no && e->widened_no < no ? e->widened_no : no;
 }
 
 static void put_name(struct memory_epoch *e, uint64_t name, bool scoped, enum purge_mode mode,
@@ -571,7 +574,7 @@ unsigned memory_epoch_forget(struct memory_epoch *e, uint64_t no, uint64_t renam
     if (e->keep && e->keep <= no)
         no = e->keep - 1;
     raise_to(&e->forgotten, no);
-    uint64_t lowest = no + 1;
+    uint64_t lowest = lower(no + 1, e->widened_no);
     unsigned count =
         forget_names(e, no, sites, &lowest) + forget_prefixes(e, no, sites, &lowest);
     raise_to(&e->swept, lowest - 1);

@@ -368,6 +368,25 @@ static void age_passes_a_purge_of_everything(void **state)
     assert_false(cluster_purge_log_take(l, 1001 + 7 * DAY, &batch));
 }
 
+static void note_pending(void *user, const struct cluster_purge_record *r)
+{
+    *(unsigned *)user += r->purge.kind == PURGE_TAG;
+}
+
+/* However old: another node may have taken them long ago. */
+static void what_waits_is_told(void **state)
+{
+    (void)state;
+    unsigned told = 0;
+    (void)accept_at(PURGE_TAG, PURGE_HARD, "a", 0, 1);
+    (void)accept_at(PURGE_TAG, PURGE_HARD, "b", 0, 1000 * DAY);
+    cluster_purge_log_pending(l, note_pending, &told);
+    assert_int_equal(told, 2);
+    write_now(ERR_OK, 1000);
+    cluster_purge_log_pending(l, note_pending, &told);
+    assert_int_equal(told, 2);
+}
+
 /* One batch for each change, until it is on disk; a lower number is none. */
 static void how_far_the_sweep_came_is_written(void **state)
 {
@@ -483,6 +502,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(age_waits_for_the_sweep, begin, end),
         cmocka_unit_test_setup_teardown(age_passes_a_purge_of_everything, begin, end),
         cmocka_unit_test_setup_teardown(how_far_the_sweep_came_is_written, begin, end),
+        cmocka_unit_test_setup_teardown(what_waits_is_told, begin, end),
         cmocka_unit_test_setup_teardown(too_many_raise_the_floor, begin, end),
         cmocka_unit_test_setup_teardown(a_full_file_makes_room, begin, end),
         cmocka_unit_test_setup_teardown(pending_ones_are_found_and_listed, begin, end),

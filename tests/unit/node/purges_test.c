@@ -480,6 +480,50 @@ static void test_while_the_sites_change(void **state)
     scene_fini(&s);
 }
 
+/* All of a site, widened: no sweep sees to that, and no start takes it for swept. */
+static void test_all_of_a_site_that_moved(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct purge all = {.kind = PURGE_ALL, .mode = PURGE_HARD, .site = SPAN("s")};
+    struct purge other = tag("other");
+    scene_init(&s, TWO);
+    apply(&s, &all, 1, 1);
+    wait_answers(&s, 1);
+    struct setup *next = make_setup(&s, MOVED), *leaving = s.setup;
+    node_purges_rename(s.purges, leaving->conf, next->conf);
+    s.setup = next;
+    setup_drop(leaving);
+    for (unsigned i = 0; i < 3; i++) {
+        struct memory_epoch *e = s.cache->tier.epoch;
+        assert_true(is_purged_for(&s, "t"));
+        apply(&s, &other, 1, 2);
+        wait_answers(&s, 2 + i);
+        (void)memory_sweep_pass(s.cache->sweep, s.setup->conf, memory_epoch_renames(e));
+        node_purges_tick(s.purges, 1000);
+        start_under(&s, MOVED);
+    }
+    scene_fini(&s);
+}
+
+/* A site that is new to the one in force, and not known to a worker yet. */
+static void test_a_site_that_a_worker_does_not_know(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct purge a = tag("a");
+    a.site = SPAN("u");
+    scene_init(&s, "sites: [{ name: s, hosts: [j] }, { name: u, hosts: [h] }]\n");
+    struct setup *leaving = make_setup(&s, NO_DROP);
+    s.also = leaving->conf;
+    apply(&s, &a, 1, 1);
+    wait_answers(&s, 1);
+    assert_true(is_purged_for(&s, "u") && is_purged_for(&s, "s"));
+    s.also = NULL;
+    setup_drop(leaving);
+    scene_fini(&s);
+}
+
 /* --- walks: hosts change their sites while they are filled, purged and swept --- */
 
 #define WALK_HOSTS 3
@@ -520,7 +564,7 @@ static const char *site_of_host(const struct walk *w, unsigned host)
     return site->name;
 }
 
-static bool is_usable(const struct walk *w, const struct walk_object *o)
+static bool is_usable(const struct walk *w, const struct walk_object *o, bool to_sweep)
 {
     char url[32];
     struct memory_epoch *e = w->scene.cache->tier.epoch;
@@ -531,7 +575,8 @@ static bool is_usable(const struct walk *w, const struct walk_object *o)
                              .path_query = SPAN("/x"),
                              .site = span_text(site_of_host(w, o->host)),
                              .tags = &tag_hash,
-                             .tag_count = 1};
+                             .tag_count = 1,
+                             .without_all = to_sweep};
     return memory_epoch_check(e, &n, o->fill_no, NULL) != MEMORY_PURGED_HARD;
 }
 
@@ -555,7 +600,7 @@ static void walk_sweep(struct walk *w)
 {
     struct memory_epoch *e = w->scene.cache->tier.epoch;
     for (unsigned i = 0; i < WALK_OBJECTS; i++)
-        w->objects[i].there = w->objects[i].there && is_usable(w, &w->objects[i]);
+        w->objects[i].there = w->objects[i].there && is_usable(w, &w->objects[i], true);
     (void)memory_sweep_pass(w->scene.cache->sweep, w->scene.setup->conf,
                             memory_epoch_renames(e));
     if (throw_dice(w, 2)) /* the log hears of it, or does not any more */
@@ -613,7 +658,7 @@ static void test_walks_of_sites(void **state)
             (void)letter_open_all(&w.scene.home);
             for (unsigned i = 0; i < WALK_OBJECTS; i++) {
                 const struct walk_object *o = &w.objects[i];
-                if (!o->there || !is_usable(&w, o))
+                if (!o->there || !is_usable(&w, o, false))
                     continue;
                 if (o->dead)
                     fail_msg("seed %llu, step %u: %s, tag %s", (unsigned long long)seed, step,
@@ -735,6 +780,8 @@ int main(void)
         cmocka_unit_test(test_swept_before_the_sites_changed),
         cmocka_unit_test(test_sites_change_in_a_reload),
         cmocka_unit_test(test_while_the_sites_change),
+        cmocka_unit_test(test_all_of_a_site_that_moved),
+        cmocka_unit_test(test_a_site_that_a_worker_does_not_know),
         cmocka_unit_test(test_walks_of_sites),
         cmocka_unit_test(test_under_both_configurations),
         cmocka_unit_test(test_log_full_is_told),
